@@ -1,0 +1,108 @@
+"""The contract that every algorithm keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from datasets.batch import Batch, Views, concatenate
+from nets.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one step gives: the differentiable total, its named parts and what the monitor shows.
+
+    Everything stays on the device. `parts` and `seen` hold scalars, detached; tags are those of USB where they exist
+    (`sup_loss`, `unsup_loss`, `util_ratio`). `histograms` hold (B,) or (B, K) values; "pseudo_label" and "mask" of the
+    unlabelled posts are read as what was learned from and whether it was.
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+    seen: dict[str, Tensor] = field(default_factory=dict)
+    histograms: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """When a step happens: known before it runs, so reading it costs no device time."""
+
+    number: int  # 0 for the first step of the run
+    epoch: int  # number // num_train_iter
+    total: int  # steps of the whole run
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, 0 to 1."""
+        return self.number / max(1, self.total)
+
+
+class Algorithm(nn.Module, ABC):
+    """How a net learns from one batch of labelled and one of unlabelled posts.
+
+    Subclasses set the class variables and write `step`. Running statistics are buffers, updated in place on the device
+    in O(batch). `forward` is `step`, so that DistributedDataParallel can wrap an algorithm like any module. `teacher`
+    is the exponential moving average of `net`; it is no submodule, gets no gradient and is always in evaluation mode.
+    """
+
+    name: ClassVar[str]
+    labelled_views: ClassVar[tuple[str, ...]] = ("weak",)
+    unlabelled_views: ClassVar[tuple[str, ...]] = ("weak", "strong")
+
+    @dataclass(frozen=True)
+    class Options:
+        """Options of the algorithm's own; they appear on the command line under their names."""
+
+    def __init__(self, options: Any, net: nn.Module, teacher: nn.Module, num_classes: int) -> None:
+        super().__init__()
+        self.options = options
+        self.net = net
+        self.num_classes = num_classes
+        self._teacher = (teacher,)  # a tuple hides it from nn.Module: it must not be saved or trained as a part
+
+    @property
+    def teacher(self) -> nn.Module:
+        """The moving average of the net, in evaluation mode."""
+        return self._teacher[0]
+
+    @abstractmethod
+    def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
+        """Losses of one step. `unlabelled` is empty where `unlabelled_views` is."""
+
+    def forward(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
+        """The same as `step`."""
+        return self.step(labelled, unlabelled, step)
+
+    def predict(self, *batches: Batch) -> list[Prediction]:
+        """One forward pass of the net over all `batches`, answered batch by batch in float32."""
+        answer = self.net(concatenate(batches)).float()
+        stops = torch.tensor([len(batch) for batch in batches]).cumsum(0).tolist()
+        return [answer.rows(stop - len(batch), stop) for batch, stop in zip(batches, stops, strict=True)]
+
+    def predict_with_targets(self, labelled: Batch, weak: Batch, strong: Batch) -> tuple[Prediction, ...]:
+        """The net's answers for labelled, weak and strong views, where nobody needs the gradient of the weak ones.
+
+        Weak views run apart, without gradient (same gradients, a third less work), unless BatchNorm takes statistics
+        from the batch: then they belong into the same pass.
+        """
+        if reads_batch_statistics(self.net):
+            return tuple(self.predict(labelled, weak, strong))
+        with torch.no_grad():
+            (targets,) = self.predict(weak)
+        known, learner = self.predict(labelled, strong)
+        return known, targets, learner
+
+    @torch.no_grad()
+    def teach(self, batch: Batch) -> Prediction:
+        """What the moving average of the net says, without gradient, in float32."""
+        return self.teacher(batch).float()
+
+
+def reads_batch_statistics(net: nn.Module) -> bool:
+    """Whether a net's answer for a post depends, in its present mode, on the others of the batch."""
+    return any(module.training for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))

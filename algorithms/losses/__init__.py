@@ -1,0 +1,1 @@
+"""Losses that several algorithms share, one idea a file."""

@@ -1,0 +1,71 @@
+"""What semi-supervised methods share: pseudo-labels, thresholds, and guards against a class that nobody predicts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+
+def consistency_loss(logits: Tensor, pseudo_label: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of (B, C) `logits` against (B,) or (B, C) pseudo-labels, weighted by (B,) `mask`, mean over all B
+    (Sohn et al., FixMatch, NeurIPS 2020, eq. 4): posts that are not accepted count in the denominator."""
+    return (cross_entropy(logits, pseudo_label, reduction="none") * mask).mean()
+
+
+class ClassThreshold(nn.Module):
+    """Thresholds that a class earns as the net learns it (Wang et al., FreeMatch, ICLR 2023, eqs. 5-8), under a ceiling.
+
+    τ_c = ceiling · p̃_c / max p̃, where p̃ is a moving average of the mean prediction. A class predicted seldom gets a low
+    threshold and is not lost. State is O(C), updated in place.
+
+    Args:
+        num_classes: C.
+        momentum: of the moving average.
+        floor: share of the ceiling below which no threshold falls.
+    """
+
+    def __init__(self, num_classes: int, momentum: float = 0.99, floor: float = 0.5) -> None:
+        super().__init__()
+        self.momentum, self.floor = momentum, floor
+        self.register_buffer("mean_prediction", torch.full((num_classes,), 1 / num_classes))
+
+    @torch.no_grad()
+    def update(self, probabilities: Tensor) -> None:
+        """Take in the (B, C) predictions of one step."""
+        self.mean_prediction.lerp_(probabilities.mean(dim=0), 1 - self.momentum)
+
+    def forward(self, ceiling: float) -> Tensor:
+        """(C,) thresholds."""
+        return ceiling * (self.mean_prediction / self.mean_prediction.max()).clamp(min=self.floor)
+
+
+class DistributionAlignment(nn.Module):
+    """Rescales predictions so that their average over time is a target distribution (ReMixMatch, ICLR 2020, sec. 3.1).
+
+    Args:
+        num_classes: C.
+        momentum: of the moving average of predictions.
+        target: (C,) the distribution that predictions should have; None: uniform.
+        strength: 1 aligns fully, 0 not at all.
+    """
+
+    def __init__(self, num_classes: int, momentum: float = 0.99, strength: float = 1.0, target: Tensor | None = None):
+        super().__init__()
+        self.momentum, self.strength = momentum, strength
+        uniform = torch.full((num_classes,), 1 / num_classes)
+        self.register_buffer("mean_prediction", uniform.clone())
+        self.register_buffer("target", uniform if target is None else target)
+
+    @torch.no_grad()
+    def forward(self, probabilities: Tensor) -> Tensor:
+        """(B, C) probabilities to (B, C) aligned ones; updates the average."""
+        self.mean_prediction.lerp_(probabilities.mean(dim=0), 1 - self.momentum)
+        aligned = probabilities * (self.target / self.mean_prediction.clamp(min=1e-6)) ** self.strength
+        return aligned / aligned.sum(dim=1, keepdim=True)
+
+
+def class_shares(pseudo_label: Tensor, mask: Tensor, num_classes: int) -> Tensor:
+    """(C,) share of each class among the accepted pseudo-labels; zeros where none is accepted."""
+    counts = (one_hot(pseudo_label, num_classes) * mask.unsqueeze(1)).sum(dim=0)
+    return counts / counts.sum().clamp(min=1e-8)

@@ -1,0 +1,211 @@
+"""SCRD (Xia et al., Seek Common Ground While Reserving Differences, CVPR 2025), made self-consistent.
+
+L = L_sup + λ_u L_u + λ_dec L_dec + λ_sel L_sel
+L_sup = CE(p_f, y) + CE(p_m, y) + ½ Σ_{m∈{t,v}} filter_m · CE(p_m, y)
+L_u   = Σ_{k∈{f,t,v}} mean 1[max p_k(weak) ≥ τ] CE(p_k(strong), argmax p_k(weak)), for k = f filtered by PLF
+L_dec = L_cyc + L_rec + 0.1 (L_mar + L_ort)
+L_sel = KL(u ‖ π), u_k ∝ exp(−CE(p_k, y) / T_u)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from algorithms.base import Algorithm, Losses, Step
+from algorithms.losses import decoupling
+from algorithms.options import PseudoLabelOptions
+from algorithms.pseudo_labels import ClassThreshold, DistributionAlignment, consistency_loss
+from datasets.batch import Batch, Views
+from nets.post_net import MODALITIES
+from nets.prediction import COMMON, IMAGE, TEXT, Prediction
+
+MODALITY_WEIGHT = 0.5
+LOSS_MOMENTUM = 0.99
+
+
+class Scrd(Algorithm):
+    """Pseudo-labels from the moving average of the net on weak views, filtered by what the deciding modality says."""
+
+    name = "scrd"
+
+    @dataclass(frozen=True)
+    class Options(PseudoLabelOptions):
+        """SCRD"""
+
+        plf: Literal["match", "figure", "code", "none"] = "match"
+        """Filter of pseudo-labels: the deciding modality must agree (match), both private parts must support the
+        pseudo-label (figure of the paper), the common part must support both modalities (released code), or none."""
+        plf_scale: float = 1.0
+        """Loss above which figure and code reject, in units of the running supervised loss."""
+        plf_epochs: int = -1
+        """Epochs in which figure and code filter; -1: all (released code: 11)."""
+        guard: Literal["threshold", "align", "none"] = "threshold"
+        """Against a class that nobody predicts any more: thresholds that a class earns, aligned predictions, or none."""
+        label_filter_floor: float = 0.3
+        """Weight of the labelled posts that the label filter rejects for one modality; 1: no label filter."""
+        decoupling_loss_ratio: float = 1.0
+        """Weight of the decoupling losses."""
+        selection_loss_ratio: float = 0.1
+        """Weight of the loss that teaches the selection which part knows the label."""
+        selection_temperature: float = 0.5
+        """Temperature of the target of that loss."""
+
+    def __init__(self, options: Options, net: nn.Module, teacher: nn.Module, num_classes: int) -> None:
+        super().__init__(options, net, teacher, num_classes)
+        self.register_buffer("running_loss", torch.tensor(0.0))
+        self.register_buffer("running_weight", torch.tensor(0.0))
+        self.thresholds = ClassThreshold(num_classes)
+        self.alignment = DistributionAlignment(num_classes)
+
+    def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
+        """See Algorithm."""
+        known, strong = labelled["weak"], unlabelled["strong"]
+        answer, learner = self.predict(known, strong)
+        target = self.teach(unlabelled["weak"])
+
+        sup_loss, final_loss = self.supervised_loss(answer, known)
+        pseudo = self.pseudo_labels(target, unlabelled["weak"], step)
+        unsup_loss = self.unsupervised_loss(learner, pseudo)
+        decouple_loss = self.decoupling_loss(answer, learner, known, strong, pseudo)
+        selection_loss = self.selection_loss(answer, known)
+        total = (
+            sup_loss
+            + self.options.ulb_loss_ratio * unsup_loss
+            + self.options.decoupling_loss_ratio * decouple_loss
+            + self.options.selection_loss_ratio * selection_loss
+        )
+        self.running_loss.lerp_(final_loss.detach(), 1 - LOSS_MOMENTUM)
+        self.running_weight.lerp_(torch.ones_like(self.running_weight), 1 - LOSS_MOMENTUM)
+        parts = {
+            "sup_loss": sup_loss, "unsup_loss": unsup_loss, "decouple_loss": decouple_loss,
+            "selection_loss": selection_loss, "total_loss": total,
+        }  # fmt: skip
+        chosen = learner.selection.detach().mean(dim=0)
+        seen = {
+            "util_ratio": pseudo["mask"].mean(), "plf_drop": pseudo["dropped"].mean(),
+            "sel_text": chosen[TEXT], "sel_image": chosen[IMAGE], "sel_common": chosen[COMMON],
+        }  # fmt: skip
+        histograms = {
+            "confidence": pseudo["confidence"], "selection": learner.selection.detach(),
+            "pseudo_label": pseudo["label"], "mask": pseudo["mask"],
+        }  # fmt: skip
+        return Losses(total, {name: value.detach() for name, value in parts.items()}, seen, histograms)
+
+    def usual_loss(self) -> Tensor:
+        """Moving average of the supervised loss of the final head, without the bias of its start at zero."""
+        return self.running_loss / self.running_weight.clamp(min=1e-6)
+
+    def supervised_loss(self, answer: Prediction, batch: Batch) -> tuple[Tensor, Tensor]:
+        """L_sup and its first term. A labelled post trains a modality's own head in full only where the common head,
+        reading the modality's private part, finds the label: a text that says nothing of it should not be made to."""
+        label = batch.label
+        final_loss = cross_entropy(answer.logits, label)
+        loss = final_loss + cross_entropy(answer.common_logits, label)
+        usual = torch.where(self.running_weight > 0, self.usual_loss(), final_loss.detach())
+        for name, logits, present in (
+            ("text", answer.text_logits, batch.has_text), ("image", answer.image_logits, batch.has_image),
+        ):  # fmt: skip
+            doubt = self.doubt(self.net, "common", answer.parts[name], label)
+            weight = torch.where(doubt < usual, 1.0, self.options.label_filter_floor) * present
+            loss = loss + MODALITY_WEIGHT * (cross_entropy(logits, label, reduction="none") * weight).mean()
+        return loss, final_loss
+
+    @torch.no_grad()
+    def pseudo_labels(self, target: Prediction, batch: Batch, step: Step) -> dict[str, Tensor]:
+        """Labels and masks of the final, text and image heads for the (B,) unlabelled posts, from weak views."""
+        probabilities = target.logits.softmax(dim=1)
+        if self.options.guard == "align":
+            probabilities = self.alignment(probabilities)
+        self.thresholds.update(probabilities)
+        adaptive = self.options.guard == "threshold"
+        threshold = self.thresholds(self.options.threshold) if adaptive else None
+        confidence, label = probabilities.max(dim=1)
+        confident = self._confident(confidence, label, threshold)
+        supported = self.supported(target, label, step).to(confident.dtype)
+        pseudo = {
+            "label": label, "confidence": confidence, "mask": confident * supported,
+            "dropped": confident * (1 - supported),
+        }  # fmt: skip
+        for name, logits, present in (
+            ("text", target.text_logits, batch.has_text), ("image", target.image_logits, batch.has_image),
+        ):  # fmt: skip
+            confidence, label = logits.softmax(dim=1).max(dim=1)
+            pseudo[f"{name}_label"] = label
+            pseudo[f"{name}_mask"] = self._confident(confidence, label, threshold) * present
+        return pseudo
+
+    def _confident(self, confidence: Tensor, label: Tensor, threshold: Tensor | None) -> Tensor:
+        """(B,) 1 where the confidence reaches the threshold, of the class where there is one for each."""
+        least = self.options.threshold if threshold is None else threshold[label]
+        return (confidence >= least).to(torch.float32)
+
+    def supported(self, target: Prediction, label: Tensor, step: Step) -> Tensor:
+        """(B,) bool: the pseudo-label filter lets the post through (specs of PLF: `--plf`)."""
+        rule = self.options.plf
+        chosen = target.selection.argmax(dim=1)
+        heads = torch.stack([target.text_logits, target.image_logits, target.common_logits], dim=1)
+        if rule == "match":
+            deciding = heads.argmax(dim=2).gather(1, chosen.unsqueeze(1)).squeeze(1)
+            return (deciding == label) | (chosen == COMMON)
+        active = rule != "none" and (self.options.plf_epochs < 0 or step.epoch < self.options.plf_epochs)
+        if not active:
+            return torch.ones_like(label, dtype=torch.bool)
+        limit = self.options.plf_scale * self.usual_loss()
+        if rule == "figure":
+            doubts = [self.doubt(self.teacher, "common", target.parts[name], label) for name in MODALITIES]
+            return (doubts[0] <= limit) | (doubts[1] <= limit)
+        own = {"text": heads[:, TEXT].argmax(dim=1), "image": heads[:, IMAGE].argmax(dim=1)}
+        doubts = [self.doubt(self.teacher, name, target.parts["common"], own[name]) for name in MODALITIES]
+        return (chosen != COMMON) | ((doubts[0] <= limit) & (doubts[1] <= limit))
+
+    @staticmethod
+    @torch.no_grad()
+    def doubt(net: nn.Module, head: str, part: Tensor, label: Tensor) -> Tensor:
+        """(B,) cross-entropy of `label` under a head that reads a part, its own or another's."""
+        return cross_entropy(net.heads[head](part).float(), label, reduction="none")
+
+    def unsupervised_loss(self, learner: Prediction, pseudo: dict[str, Tensor]) -> Tensor:
+        """L_u over the final, text and image heads."""
+        loss = consistency_loss(learner.logits, pseudo["label"], pseudo["mask"])
+        for name, logits in (("text", learner.text_logits), ("image", learner.image_logits)):
+            loss = loss + MODALITY_WEIGHT * consistency_loss(logits, pseudo[f"{name}_label"], pseudo[f"{name}_mask"])
+        return loss
+
+    def decoupling_loss(
+        self, answer: Prediction, learner: Prediction, known: Batch, strong: Batch, pseudo: dict[str, Tensor]
+    ) -> Tensor:
+        """L_dec over the views that have a gradient anyway; the margin trusts labels and accepted pseudo-labels only."""
+        if "rebuilt_text" not in answer.parts:
+            return answer.logits.new_zeros(())
+        parts = {name: torch.cat([answer.parts[name], learner.parts[name]]) for name in answer.parts}
+        present = {
+            "text": torch.cat([known.has_text, strong.has_text]), "image": torch.cat([known.has_image, strong.has_image]),
+        }  # fmt: skip
+        label = torch.cat([known.label, pseudo["label"]])
+        trusted = torch.cat([torch.ones_like(known.label, dtype=torch.bool), pseudo["mask"] > 0])
+        margin = decoupling.margin(
+            torch.cat([parts["common_text"], parts["common_image"]]),
+            torch.cat([label, label]),
+            torch.cat([trusted & present["text"], trusted & present["image"]]),
+        )
+        shape = margin + decoupling.orthogonality(parts, present)
+        return decoupling.cycle(parts, present) + decoupling.reconstruction(parts, present) + 0.1 * shape
+
+    def selection_loss(self, answer: Prediction, batch: Batch) -> Tensor:
+        """L_sel: the selection should be as each part's own head knows the label, among the parts that are there."""
+        if not answer.selection_logits.requires_grad:
+            return answer.logits.new_zeros(())
+        heads = (answer.text_logits, answer.image_logits, answer.common_logits)
+        losses = torch.stack([cross_entropy(head.detach(), batch.label, reduction="none") for head in heads], dim=1)
+        missing = answer.selection_logits.isneginf()
+        utility = (-losses / self.options.selection_temperature).masked_fill(missing, -torch.inf).softmax(dim=1)
+        log_selection = answer.selection_logits.log_softmax(dim=1).masked_fill(missing, 0.0)
+        log_utility = utility.clamp(min=1e-12).log()
+        return (utility * (log_utility - log_selection)).sum(dim=1).mean()
+
+

@@ -1,0 +1,330 @@
+"""From posts as readers yield them to a post store; and the store that a run's options ask for."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets.duplicates import group_posts
+from datasets.folders import new_folder
+from datasets.images import ImageRefused, shrink_and_hash
+from datasets.options import DataOptions, WorldOptions
+from datasets.posts import SENTIMENTS, Post
+from datasets.readers import ReaderOptions, find, recognise
+from datasets.store import PostStore, StoreWriter, is_store, set_columns
+from datasets.text import clean_text
+
+SHORT_SIDE = 256
+CHUNK = 32
+"""Posts that a thread prepares at a time."""
+
+Source = tuple[Iterable[Post], str | None]
+"""Posts, and the split they belong to: "test" puts them all there, "train" those that have no published split."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A post with its image shrunk, or the reason why not."""
+
+    post: Post
+    text: str | None
+    image: bytes | None
+    image_hash: int | None
+    refused: str | None
+
+
+def prepare(post: Post, short_side: int = SHORT_SIDE) -> Prepared:
+    """Read and shrink the post's image and clean its text. Never raises for a broken image."""
+    text = clean_text(post.text) if post.text and not post.text.isspace() else None
+    image, image_hash, refused = None, None, None
+    try:
+        if post.image is not None:
+            data = post.image if isinstance(post.image, bytes) else post.image.read_bytes()
+            image, image_hash = shrink_and_hash(data, short_side)
+    except FileNotFoundError:
+        refused = "missing"
+    except OSError:
+        refused = "unreadable"
+    except ImageRefused as error:
+        refused = error.reason
+    return Prepared(post, text, image, image_hash, refused)
+
+
+def _prepare_all(posts: Iterable[Post], num_workers: int) -> Iterator[Prepared]:
+    """Prepare the posts in order; in threads, since Pillow lets others run while it decodes."""
+    if num_workers < 2:
+        yield from map(prepare, posts)
+        return
+    posts = iter(posts)
+    with ThreadPoolExecutor(num_workers) as pool:
+        waiting: deque = deque()
+        try:
+            while chunk := list(islice(posts, CHUNK)):
+                waiting.append(pool.submit(lambda chunk: list(map(prepare, chunk)), chunk))
+                if len(waiting) > 3 * num_workers:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class Quarantine:
+    """The list of what ingest refused: quarantine.csv with the columns id, what (image or post), reason, file."""
+
+    def __init__(self, path: Path) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._csv = csv.writer(self._file)
+        self._csv.writerow(["id", "what", "reason", "file"])
+
+    def __enter__(self) -> Quarantine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, post: Post, what: str, reason: str) -> None:
+        """Note that the post, or its image, is not in the store."""
+        self.counts[what, reason] += 1
+        self._csv.writerow([post.id, what, reason, post.image if isinstance(post.image, Path) else ""])
+
+    def __str__(self) -> str:
+        parts = [f"{count:,} {what} ({reason})" for (what, reason), count in sorted(self.counts.items())]
+        return "quarantined " + (", ".join(parts) + ", listed in quarantine.csv" if parts else "nothing")
+
+
+def _split_of(post: Post, split: str | None) -> str | None:
+    return split if split == "test" else post.split or split
+
+
+def _write_posts(sources: Sequence[Source], writer: StoreWriter, quarantine: Quarantine, num_workers: int) -> None:
+    for posts, split in sources:
+        for ready in _prepare_all(posts, num_workers):
+            post = ready.post
+            if ready.refused is not None:
+                quarantine.add(post, "image", ready.refused)
+            if ready.text is None and ready.image is None:
+                quarantine.add(post, "post", "neither text nor image")
+                continue
+            writer.add(
+                clean_text(post.id),
+                text=ready.text,
+                image=ready.image,
+                label=post.label,
+                text_label=post.text_label,
+                image_label=post.image_label,
+                split=_split_of(post, split),
+                group=post.group,
+                image_hash=ready.image_hash,
+                teacher=post.teacher,
+                paraphrase=clean_text(post.paraphrase) if post.paraphrase else None,
+                extra=post.extra,
+            )
+
+
+def ingest(
+    sources: Sequence[Source],
+    path: Path | str,
+    classes: Sequence[str] | None = None,
+    source: str = "",
+    num_workers: int = 0,
+) -> PostStore:
+    """Write posts into a new store at `path`, streaming, and group near-duplicates.
+
+    `classes` None: those that the labels name. A broken image is quarantined and its post kept where it has text; a
+    post with nothing left is quarantined. The store appears at `path` when it is whole, or not at all.
+    Raises ValueError for an unknown label, a folder that is there already, no posts, and a full disk.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"{path} is there already; remove it or name another folder")
+    with new_folder(path) as partial:
+        with Quarantine(partial / "quarantine.csv") as quarantine, StoreWriter(partial, classes, source) as writer:
+            _write_posts(sources, writer, quarantine, num_workers)
+        set_columns(partial, group=group_posts(PostStore(partial)))
+    store = PostStore(path)
+    print(_summary(store, quarantine))
+    return store
+
+
+def _summary(store: PostStore, quarantine: Quarantine) -> str:
+    repeated = len(store) - pc.count_distinct(pa.chunked_array(store.chunks("id"))).as_py()
+    sentence = (
+        f"{store.path}: {len(store):,} posts, {int(store.has_image.sum()):,} with an image, "
+        f"{int(store.has_text.sum()):,} with text, {int((store.label >= 0).sum()):,} with a label; {quarantine}"
+    )
+    return sentence + (f"; {repeated:,} posts have the id of another" if repeated else "")
+
+
+def open_source(
+    path: Path | str, options: DataOptions, labels_needed: bool = True
+) -> tuple[Iterator[Post], tuple[str, ...] | None]:
+    """The posts at `path` in whatever layout, and their classes (None: those that the labels name).
+
+    The layout is --dataset or the one that recognises the path; a post store is read too. Raises ValueError as
+    readers do.
+    """
+    path = Path(path)
+    if options.dataset == "store" or (options.dataset == "auto" and is_store(path)):
+        store = PostStore(path)
+        return store.posts(), store.classes
+    layout = recognise(path) if options.dataset == "auto" else find(options.dataset)
+    columns = (options.id_column, options.text_column, options.image_column, options.label_column)
+    reader = layout()
+    return reader.read(path, ReaderOptions(*columns, labels_needed=labels_needed)), reader.classes
+
+
+def source_paths(options: DataOptions) -> list[tuple[Path, str | None]]:
+    """Where the options say that posts are, each place with the split its posts belong to; none: the synthetic world.
+
+    Raises ValueError where only test posts are given.
+    """
+    train, test = options.train_data_dir or options.data_dir, options.test_data_dir
+    if test and not train:
+        raise ValueError("--test_data_dir is given without --train_data_dir: name the posts to train on")
+    if options.data_dir and train and Path(options.data_dir).resolve() != Path(train).resolve():
+        print(f"--data_dir {options.data_dir} is not read, because --train_data_dir says where the posts are")
+    if not train:
+        return []
+    if not test or Path(test).resolve() == Path(train).resolve():
+        return [(Path(train), None)]
+    return [(Path(train), "train"), (Path(test), "test")]
+
+
+def open_posts(
+    options: DataOptions, world: WorldOptions, classes: Sequence[str] | None = None, labels_needed: bool = True
+) -> PostStore:
+    """The post store that a run's options ask for; ingested into `--cache_dir` unless it is there from before.
+
+    It is known by a hash of what it is made of (paths, sizes and times of the files, options, the code that makes it),
+    so changed posts give a new store. `classes` and `labels_needed` False are for posts that are only to be predicted.
+    Raises ValueError as readers and `ingest` do, and where the posts do not have --num_classes classes.
+    """
+    places = source_paths(options)
+    if len(places) == 1 and options.dataset in ("auto", "store") and is_store(places[0][0]):
+        store = PostStore(places[0][0])
+        print(f"{store.path}: {len(store):,} posts")
+    else:
+        name = Path(places[0][0]).resolve().name if places else "synthetic world"
+        key = _key(places, options, world, classes, labels_needed)
+        path = Path(options.cache_dir) / "stores" / f"{name.replace(' ', '-')}-{key}"
+        with _alone(path):
+            if is_store(path) and not _mended(path):
+                store = PostStore(path)
+                print(f"{store.path}: {len(store):,} posts, ingested before")
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+                store = _ingest_places(places, path, options, world, classes, labels_needed)
+    if options.num_classes and options.num_classes != len(store.classes):
+        found = ", ".join(store.classes)
+        raise ValueError(f"--num_classes {options.num_classes}, but the posts have {len(store.classes)}: {found}")
+    return store
+
+
+def _ingest_places(
+    places: list[tuple[Path, str | None]],
+    path: Path,
+    options: DataOptions,
+    world: WorldOptions,
+    classes: Sequence[str] | None,
+    labels_needed: bool,
+) -> PostStore:
+    """Ingest what `source_paths` found, or the synthetic world."""
+    if not places:
+        from datasets.synthetic import SyntheticWorld
+
+        print("no --data_dir: the posts are those of the synthetic world, drawn now")
+        return ingest([(SyntheticWorld(world).posts(), None)], path, SENTIMENTS, "synthetic world", options.num_workers)
+    opened = [(*open_source(place, options, labels_needed), place, split) for place, split in places]
+    given = {its_classes for _, its_classes, _, _ in opened if its_classes is not None}
+    if classes is None and len(given) > 1:
+        raise ValueError(f"the posts to train on and those to test on have different classes: {sorted(given)}")
+    classes = classes or next(iter(given), None)
+    source = ", ".join(str(place) for place, _ in places)
+    return ingest([(posts, split) for posts, _, _, split in opened], path, classes, source, options.num_workers)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Only one process at a time makes this store; what a killed one left is cleared away."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise ValueError(f"--cache_dir: {path.parent} cannot be written ({error.strerror})") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in path.parent.glob(f".{path.name}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _mended(path: Path) -> bool:
+    """Whether an image that was quarantined has been supplied or replaced since."""
+    made = (path / "store.json").stat().st_mtime
+    with open(path / "quarantine.csv", newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            image = Path(row["file"]) if row["file"] and row["what"] == "image" else None
+            if image is not None and image.exists() and (row["reason"] == "missing" or image.stat().st_mtime > made):
+                return True
+    return False
+
+
+def _key(
+    places: list[tuple[Path, str | None]],
+    options: DataOptions,
+    world: WorldOptions,
+    classes: Sequence[str] | None,
+    labels_needed: bool,
+) -> str:
+    """Hash of everything that a store is made of."""
+    room = Path(__file__).parent
+    code = [room / f"{name}.py" for name in ("store", "images", "text", "ingest", "duplicates", "posts")]
+    if places:
+        code += sorted((room / "readers").glob("*.py"))
+        columns = (options.id_column, options.text_column, options.image_column, options.label_column)
+        parts: list[object] = [options.dataset, columns, classes, labels_needed]
+        parts += [[str(place.resolve()), split] for place, split in places]
+    else:
+        code += sorted(room.glob("synthetic*.py"))
+        parts = [asdict(world)]
+    digest = hashlib.sha256(json.dumps(parts).encode())
+    for file in code:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for place, _ in places:
+        for line in _listing(place, Path(options.cache_dir).resolve()):
+            digest.update(line.encode("utf-8", errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def _listing(place: Path, cache: Path) -> Iterator[str]:
+    """Path, size and time of every file at `place`, in order; what the cache itself holds is left out."""
+    if not place.is_dir():
+        if not place.exists():
+            raise ValueError(f"{place} does not exist: check --data_dir, --train_data_dir and --test_data_dir")
+        about = place.stat()
+        yield f"{place.name} {about.st_size} {about.st_mtime_ns}\n"
+        return
+    for folder, folders, files in os.walk(place.resolve()):
+        folders[:] = sorted(name for name in folders if Path(folder, name) != cache)
+        for name in sorted(files):
+            about = os.stat(os.path.join(folder, name), follow_symlinks=False)
+            yield f"{folder}/{name} {about.st_size} {about.st_mtime_ns}\n"

@@ -1,0 +1,176 @@
+"""Image encoders through timm, text encoders through transformers' Auto classes; pretrained, from a file, or from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, BertConfig, PretrainedConfig
+
+IMAGE_NAMES = {
+    "small": "test_convnext2",
+    "vit_b16": "vit_base_patch16_224",
+    "vit_b32": "vit_base_patch32_224",
+    "vit_l16": "vit_large_patch16_224",
+    "vit_l32": "vit_large_patch32_224",
+}
+"""Short names for timm's."""
+
+TEXT_NAMES = {
+    "bert": "google-bert/bert-base-uncased",
+    "roberta": "FacebookAI/roberta-base",
+    "bertweet": "vinai/bertweet-base",
+    "bernice": "jhu-clsp/bernice",
+    "minilm": "sentence-transformers/all-MiniLM-L6-v2",
+}
+"""Short names for the hub's."""
+
+
+def _weights_file(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """State dict and metadata of a weights file; only tensors are ever read from it."""
+    file = Path(path)
+    if not file.is_file():
+        raise ValueError(f"--image_weights {path}: there is no such file")
+    try:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as opened:
+                return {key: opened.get_tensor(key) for key in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
+        raise ValueError(f"--image_weights {path}: not a readable file of weights ({error})") from error
+    return state.get("state_dict", state.get("model", state)), {}
+
+
+def image_weights_net(path: str) -> str:
+    """The timm name that a weights file says it belongs to (metadata `timm`), or ''."""
+    return _weights_file(path)[1].get("timm", "") if path not in ("", "none") else ""
+
+
+class ImageEncoder(nn.Module):
+    """(B, 3, S, S) normalised pixels to (B, width) features, by a timm net without its classifier.
+
+    Args:
+        name: timm name or a short one of IMAGE_NAMES.
+        weights: file (safetensors, whose metadata may give mean, std, input and pad_type; or a state dict), "" for timm's
+            pretrained weights, "none" for random ones.
+        size: pixels of the input square; 0: what the weights were trained with.
+        frozen_statistics: BatchNorm keeps the statistics that came with the weights, also in training, so that a
+            prediction never depends on the other posts of a small batch.
+    """
+
+    def __init__(self, name: str, weights: str = "", size: int = 0, frozen_statistics: bool = False) -> None:
+        super().__init__()
+        name = IMAGE_NAMES.get(name, name)
+        state, said = _weights_file(weights) if weights not in ("", "none") else ({}, {})
+        known: dict[str, Any] = {"pad_type": said["pad_type"]} if "pad_type" in said else {}
+        try:
+            self.net = timm.create_model(name, pretrained=weights == "", num_classes=0, **known)
+        except (RuntimeError, OSError, TypeError) as error:
+            raise ValueError(
+                f"--image_net {name}: timm could not make it ({str(error).splitlines()[0]}); a misspelt name, "
+                "or pretrained weights that cannot be reached: give --image_weights FILE, or none for random ones"
+            ) from error
+        if state:
+            self._load(name, weights, state)
+        config = self.net.pretrained_cfg
+        self.mean = _three(said.get("mean"), config["mean"])
+        self.std = _three(said.get("std"), config["std"])
+        self.size = size or int(said.get("input", config["input_size"][-1]))
+        if hasattr(self.net, "set_input_size") and self.size != config["input_size"][-1]:
+            self.net.set_input_size(img_size=self.size)
+        self.width: int = self.net.num_features if not hasattr(self.net, "head_hidden_size") else self.net.head_hidden_size
+        self.frozen_statistics = frozen_statistics
+
+    def _load(self, name: str, weights: str, state: dict[str, Tensor]) -> None:
+        missing, unexpected = self.net.load_state_dict(state, strict=False)
+        missing = [key for key in missing if "num_batches_tracked" not in key]
+        unexpected = [key for key in unexpected if not key.startswith(("classifier", "head.", "fc.", "head_dist"))]
+        if missing or unexpected:
+            raise ValueError(
+                f"--image_weights {weights}: these are not the weights of {name}: "
+                f"{len(missing)} missing ({missing[:2]}), {len(unexpected)} that it does not have ({unexpected[:2]})"
+            )
+
+    def train(self, mode: bool = True) -> ImageEncoder:
+        """Set the mode; BatchNorm stays in evaluation where its statistics are frozen."""
+        super().train(mode)
+        if mode and self.frozen_statistics:
+            for module in self.net.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) to (B, width)."""
+        return self.net(image)
+
+
+def _three(said: str | None, default: tuple[float, ...]) -> tuple[float, float, float]:
+    """Three numbers for red, green and blue, as a weights file says them ("0.5,0.5,0.5") or by default."""
+    red, green, blue = map(float, said.split(",")) if said else default
+    return red, green, blue
+
+
+def small_text_config(vocabulary: int, length: int) -> BertConfig:
+    """A two-layer BERT that trains from scratch in minutes on a CPU."""
+    return BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        max_position_embeddings=length,
+        pad_token_id=0,
+    )
+
+
+class TextEncoder(nn.Module):
+    """(B, L) token ids to (B, width) features, by a transformers encoder.
+
+    Args:
+        source: folder or hub name to load configuration and weights from, or a configuration for random weights.
+        pooling: "mean" over the tokens, "cls" (the first token), or "pooler" (BERT's own).
+    """
+
+    def __init__(self, source: str | PretrainedConfig, pooling: str) -> None:
+        super().__init__()
+        if isinstance(source, PretrainedConfig):
+            self.net = AutoModel.from_config(source)
+        else:
+            try:
+                self.net = AutoModel.from_pretrained(source, dtype=torch.float32, trust_remote_code=False)
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"--text_net or --text_weights {source}: no text encoder could be loaded "
+                    f"({str(error).splitlines()[0]}); give --text_weights FOLDER with its config, weights and tokenizer, "
+                    "or --text_net small --text_weights none to train one from scratch"
+                ) from error
+        if pooling == "pooler" and getattr(self.net, "pooler", None) is None:
+            raise ValueError(f"--text_pooling pooler: {source} has no pooler; use mean or cls")
+        if pooling != "pooler" and getattr(self.net, "pooler", None) is not None:
+            self.net.pooler = None  # a layer that no loss reads
+        self.pooling = pooling
+        self.width: int = self.net.config.hidden_size
+
+    def forward(self, text: Tensor, mask: Tensor) -> Tensor:
+        """(B, L) ids and (B, L) bool mask to (B, width). A row without any token gives finite values that mean nothing."""
+        nothing = ~mask.any(dim=1, keepdim=True)
+        first = torch.zeros_like(mask)
+        first[:, 0] = True
+        mask = mask | (nothing & first)  # attention over no token at all is not a number, and so is its gradient
+        answer = self.net(input_ids=text, attention_mask=mask.to(torch.long))
+        if self.pooling == "pooler":
+            return answer.pooler_output
+        if self.pooling == "cls":
+            return answer.last_hidden_state[:, 0]
+        weight = mask.unsqueeze(-1).to(answer.last_hidden_state.dtype)
+        return (answer.last_hidden_state * weight).sum(dim=1) / weight.sum(dim=1)
+
+
+def text_config_folder(folder: str | Path) -> PretrainedConfig:
+    """The configuration saved in a folder, for a net whose weights come from elsewhere."""
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False)

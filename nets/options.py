@@ -1,0 +1,45 @@
+"""Options of the net."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class NetOptions:
+    """The net"""
+
+    net: str = "auto"
+    """What is learned: scrd, concat, image or text; auto: what the algorithm is made for (scrd: scrd, else concat)."""
+    image_net: str = "auto"
+    """Image encoder: any timm name or a short one (resnet18, resnet50, vit_b16, vit_b32, vit_l16, vit_l32, small);
+    auto: small from scratch on the synthetic world, else what --image_weights holds or resnet18."""
+    image_weights: str = ""
+    """File with the image encoder's weights (safetensors, or a state dict); empty: timm's own; none: from scratch."""
+    text_net: str = "auto"
+    """Text encoder: any hub name or a short one (bert, roberta, bertweet, bernice, minilm, small); auto: small from
+    scratch on the synthetic world, else what --text_weights holds or bert."""
+    text_weights: str = ""
+    """Folder with the text encoder's weights and tokenizer; empty: from the hub; none: from scratch."""
+    text_pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"
+    """What stands for a text: mean of its tokens, first token, or the encoder's pooler; auto: pooler (bert) or mean."""
+    freeze: str = ""
+    """Encoders whose weights stay as they are: image, text, or image,text. Their features are computed once, cached."""
+    feature_views: int = 2
+    """Weak and strong views kept of each post for a frozen encoder."""
+    feature_dim: int = 0
+    """Width of the fused representation; 0: 512, or 128 for the small nets."""
+    dropout: float = 0.1
+    """Dropout before each classifier."""
+    batch_norm: Literal["auto", "batch", "frozen"] = "auto"
+    """Statistics of BatchNorm in training: of the batch, or frozen as loaded; auto: frozen for loaded weights."""
+
+    def __post_init__(self) -> None:
+        for name, low in {"feature_views": 1, "feature_dim": 0}.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"--{name} {getattr(self, name)} must be {low} or more")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"--dropout {self.dropout} is a probability below 1, so it must be from 0 up to 1")
+        if self.freeze not in ("", "image", "text", "image,text", "text,image"):
+            raise ValueError(f"--freeze {self.freeze!r} must be image, text or image,text")

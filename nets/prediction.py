@@ -1,0 +1,49 @@
+"""What a net answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TEXT, IMAGE, COMMON = 0, 1, 2
+"""Columns of `selection`."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A net's answer for B posts. Only `logits` is always there; the rest where the net has it.
+
+    Heads of a modality that a post lacks give values that mean nothing: read them through the batch's masks.
+    """
+
+    logits: Tensor  # (B, C): the answer
+    image_logits: Tensor | None = None  # (B, C): from the image alone
+    text_logits: Tensor | None = None  # (B, C): from the text alone
+    common_logits: Tensor | None = None  # (B, C): from what both have in common
+    selection: Tensor | None = None  # (B, 3): probability that text, image or the common part decides
+    selection_logits: Tensor | None = None  # (B, 3): the same before softmax, -inf where the part is missing
+    features: Tensor | None = None  # (B, D): what the last layer reads
+    parts: dict[str, Tensor] | None = None  # (B, D) each: the decoupled parts by name
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Prediction:
+        """Apply `function` to every tensor."""
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                changed[field.name] = function(value)
+            elif value is not None:
+                changed[field.name] = {name: function(part) for name, part in value.items()}
+        return replace(self, **changed)
+
+    def rows(self, start: int, stop: int) -> Prediction:
+        """The answers for the posts from `start` up to `stop`."""
+        return self.map(lambda value: value[start:stop])
+
+    def float(self) -> Prediction:
+        """The same in float32: losses are not computed in the low precision of autocast."""
+        return self.map(lambda value: value.to(torch.float32))

@@ -1,0 +1,51 @@
+"""The net of SCRD: decoupling, modal selection and four heads (Xia et al., CVPR 2025), made self-consistent."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nets.decoupling import Decoupling
+from nets.post_net import Encoders, PostNet, classifier
+from nets.prediction import Prediction
+from nets.selection import ModalSelection
+
+
+class ScrdNet(PostNet):
+    """Decoupled parts, a trained modal selection, and heads for text, image, the common part and the whole.
+
+    What differs from the released code is what made its claims untrue there: the selection gets a gradient, the final
+    classifier is its own, the deciding part asks the two others rather than itself, parts are normalised, and a
+    missing modality is left out of every sum.
+
+    Args:
+        decoupling: divide features into private and common parts.
+        selection: "soft", "gumbel" or "none" (see ModalSelection).
+    """
+
+    def __init__(
+        self, encoders: Encoders, num_classes: int, dim: int, dropout: float, decoupling: bool, selection: str
+    ) -> None:
+        super().__init__(encoders, num_classes, dim, dropout)
+        self.decoupling = Decoupling(encoders.widths, dim, decoupling)
+        self.selection = ModalSelection(dim, selection)
+        self.heads = nn.ModuleDict(
+            {name: classifier(dim, 2 * dim, num_classes, dropout) for name in ("text", "image", "common", "final")}
+        )
+
+    def fuse(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> Prediction:
+        """See PostNet."""
+        parts = self.decoupling(features, present)
+        stacked = torch.stack([parts["text"], parts["image"], parts["common"]], dim=1)
+        here = torch.stack([present["text"], present["image"], present["text"] | present["image"]], dim=1)
+        fused, selection_logits = self.selection(stacked, here)
+        return Prediction(
+            logits=self.heads["final"](fused),
+            text_logits=self.heads["text"](parts["text"]),
+            image_logits=self.heads["image"](parts["image"]),
+            common_logits=self.heads["common"](parts["common"]),
+            selection=selection_logits.softmax(dim=1),
+            selection_logits=selection_logits,
+            features=fused,
+            parts=parts,
+        )

@@ -1,0 +1,67 @@
+"""Make a post store of posts in any layout: `python scripts/ingest.py POSTS --output STORE`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from datasets.ingest import ingest, open_source
+from datasets.options import DataOptions
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """Make a post store of posts in any layout; broken images are listed in its quarantine.csv."""
+
+    posts: tyro.conf.Positional[str]
+    """Folder or file of posts in any layout that a reader knows, or a store."""
+    output: str
+    """Folder of the store; it must not be there yet."""
+    test_posts: str = ""
+    """Posts of the test set, where they lie apart."""
+    dataset: Annotated[str, tyro.conf.arg(aliases=["-ds"])] = DataOptions.dataset
+    """Reader of the layout (mvsa_single, mvsa_multiple, scrd, table, class_folders, store); auto: the one that fits."""
+    id_column: str = DataOptions.id_column
+    """Table column of the id."""
+    text_column: str = DataOptions.text_column
+    """Table column of the text."""
+    image_column: str = DataOptions.image_column
+    """Table column of the image file, relative to the table's folder."""
+    label_column: str = DataOptions.label_column
+    """Table column of the label."""
+    unlabelled: bool = False
+    """The posts have no labels: a table without the label column is no mistake."""
+    num_workers: int = DataOptions.num_workers
+    """Threads that read and shrink images."""
+
+
+def main(options: IngestOptions) -> None:
+    """Read, shrink, group and write. Raises ValueError for a user's mistake."""
+    reading = DataOptions(
+        dataset=options.dataset,
+        id_column=options.id_column,
+        text_column=options.text_column,
+        image_column=options.image_column,
+        label_column=options.label_column,
+    )
+    posts, classes = open_source(options.posts, reading, not options.unlabelled)
+    sources: list = [(posts, "train" if options.test_posts else None)]
+    if options.test_posts:
+        test_posts, test_classes = open_source(options.test_posts, reading, not options.unlabelled)
+        sources.append((test_posts, "test"))
+        if classes != test_classes:
+            raise ValueError(f"{options.posts} has the classes {classes}, {options.test_posts} {test_classes}")
+    ingest(sources, options.output, classes, options.posts, options.num_workers)
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(IngestOptions, use_underscores=True))
+    except ValueError as error:
+        sys.exit(f"error: {error}")

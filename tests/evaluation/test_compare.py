@@ -1,0 +1,130 @@
+"""Comparison of runs: means, tests, and what must not be compared."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.compare import compare, markdown, read_run, table_csv
+from evaluation.intervals import mean_interval, paired_test
+
+CLASSES = ["negative", "neutral", "positive"]
+
+
+def write_run(root: Path, name: str, seed: int, macro: float, /, **changes: Any) -> Path:
+    """A run's folder with invented results."""
+    folder = root / f"{name}-{seed}"
+    folder.mkdir()
+    scores = {"accuracy": macro + 0.1, "macro_f1": macro, "weighted_f1": macro + 0.05, "ece": 0.1}
+    scores |= {"recall": {"negative": macro, "neutral": 0.5, "positive": None}}
+    results = {
+        "name": name,
+        "algorithm": name.split()[0],
+        "seed": seed,
+        "num_labels": 600,
+        "classes": CLASSES,
+        "split_fingerprint": f"split {seed}",
+        "store_fingerprint": "store",
+        "test_fingerprint": "test",
+        "test": {"full": scores},
+        "seconds": 60.0 + seed,
+        "steps": 100,
+        "peak_memory_gib": 1.5,
+    }
+    (folder / "results.json").write_text(json.dumps(results | changes))
+    return folder
+
+
+OURS, THEIRS = [0.60, 0.62, 0.67], [0.55, 0.58, 0.59]
+
+
+def two_methods(root: Path) -> list[Path]:
+    """Three seeds of two methods."""
+    ours = [write_run(root, "scrd", seed, value) for seed, value in enumerate(OURS)]
+    return ours + [write_run(root, "supervised", seed, value) for seed, value in enumerate(THEIRS)]
+
+
+def test_means_and_paired_test(tmp_path: Path) -> None:
+    best, other = compare([read_run(path) for path in two_methods(tmp_path)], baseline="supervised")
+    assert (best.name, best.seeds, other.name) == ("scrd", (0, 1, 2), "supervised")
+    assert best.figures["macro_f1"] == mean_interval(OURS)
+    assert best.figures["seconds"].mean == pytest.approx(61)
+    assert other.against is None
+    assert best.against is not None and best.against.t_p == pytest.approx(paired_test(OURS, THEIRS).t_p)
+
+
+def test_pairs_are_the_seeds_that_both_have(tmp_path: Path) -> None:
+    runs = [read_run(path) for path in two_methods(tmp_path)]
+    best = compare([run for run in runs if run.group[0] == "scrd" or run.seed != 1], "supervised")[0]
+    assert best.against is not None and best.against.difference.count == 2
+    assert best.against.difference.mean == pytest.approx((0.05 + 0.08) / 2)
+
+
+def test_numbers_of_labels_are_kept_apart(tmp_path: Path) -> None:
+    few = write_run(tmp_path, "scrd few", 0, 0.4, name="scrd", num_labels=60, split_fingerprint="few")
+    groups = compare([read_run(path) for path in [*two_methods(tmp_path), few]], "supervised")
+    assert [(group.name, group.num_labels) for group in groups] == [("scrd", 60), ("scrd", 600), ("supervised", 600)]
+    assert groups[0].against is None
+
+
+def test_markdown_and_csv(tmp_path: Path) -> None:
+    groups = compare([read_run(path) for path in two_methods(tmp_path)], "supervised")
+    lines = markdown(groups, "supervised").splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert lines[2].startswith("| scrd | 600 | 3 | 73.0 ± 9.0 | 63.0 ± 9.0 |")
+    assert "| 50.0 ± 0.0 | – | 5.7 ± 5.2 | 0.042 | 0.250 | 3 | 61 | 1.50 |" in lines[2]
+    assert "| baseline |" in lines[3]
+    ours, theirs = csv.DictReader(io.StringIO(table_csv(groups)))
+    assert float(ours["macro_f1"]) == pytest.approx(0.63)
+    assert float(ours["macro_f1_low"]) == pytest.approx(mean_interval(OURS).low)
+    assert (ours["seeds"], ours["recall_positive"], theirs["t_p"]) == ("0 1 2", "", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test_fingerprint": "other"}, "tested on other posts"),
+        ({"classes": ["bad", "good", "other"]}, "trained for other classes"),
+        ({"split_fingerprint": "other"}, "other labelled or unlabelled posts"),
+        ({"name": "scrd"}, "both scrd with seed 0"),
+    ],
+)
+def test_what_must_not_be_compared(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    paths = [*two_methods(tmp_path), write_run(tmp_path, "fixmatch", 0, 0.5, **changes)]
+    with pytest.raises(ValueError, match=message):
+        compare([read_run(path) for path in paths])
+
+
+def test_unknown_names_and_unfinished_runs(tmp_path: Path) -> None:
+    runs = [read_run(path) for path in two_methods(tmp_path)]
+    with pytest.raises(ValueError, match="--baseline fixmatch: no run is called so; there are scrd, supervised"):
+        compare(runs, "fixmatch")
+    with pytest.raises(ValueError, match="--metric f2"):
+        compare(runs, metric="f2")
+    with pytest.raises(ValueError, match=r"no results\.json"):
+        read_run(tmp_path)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(ValueError, match="not JSON"):
+        read_run(tmp_path)
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(ValueError, match="lacks name, seed"):
+        read_run(tmp_path)
+
+
+def test_the_script(tmp_path: Path) -> None:
+    paths = [str(path) for path in two_methods(tmp_path)]
+    script = [sys.executable, str(Path(__file__).parents[2] / "scripts" / "compare.py"), *paths]
+    output = tmp_path / "table.csv"
+    done = subprocess.run(
+        [*script, "--baseline", "supervised", "--output", str(output)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("| method | labels | seeds |") and output.read_text().startswith("name,num_labels")
+    failed = subprocess.run([*script, "--baseline", "none"], capture_output=True, text=True, check=False)
+    assert failed.returncode == 1 and failed.stderr.startswith("compare: --baseline none") and not failed.stdout

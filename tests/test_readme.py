@@ -1,0 +1,109 @@
+"""Every command in the README is one that the program understands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training.command_line import flags, parse
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """The words of each command in the README's blocks of bash; `a && b` is two commands."""
+    lines = "\n".join(body for language, body in BLOCKS if language == "bash").replace("\\\n", " ").splitlines()
+    return [shlex.split(part) for line in lines for part in line.split("&&") if part.strip()]
+
+
+def after(command: list[str], script: str) -> list[str]:
+    return command[command.index(script) + 1 :]
+
+
+MAIN = [command for command in commands() if "main.py" in command]
+SCRIPTS = [command for command in commands() if any(word.startswith("scripts/") for word in command)]
+
+
+def test_the_two_commands_are_there():
+    first, second = (body for language, body in BLOCKS[:2] if language == "bash")
+    assert "pip install -r requirements.txt && .venv/bin/python main.py --num_labels 600 --threshold 0.95\n" in first
+    assert "pip install -r requirements-dev.txt && .venv/bin/python -m pytest -n 2\n" in second
+    assert "pytest -n 2" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("command", MAIN, ids=" ".join)
+def test_commands_of_main_parse(command):
+    line = after(command, "main.py")
+    if "--config" in line:  # a file that a run leaves
+        del line[line.index("--config") : line.index("--config") + 2]
+    parse(line)
+
+
+@pytest.mark.parametrize("command", SCRIPTS, ids=" ".join)
+def test_commands_of_scripts_have_the_flags_that_they_use(command):
+    script = next(word for word in command if word.startswith("scripts/"))
+    done = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    used = [word.partition("=")[0] for word in after(command, script) if re.match(r"--?[a-z]", word)]
+    assert [flag for flag in used if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", done.stdout)] == []
+
+
+def test_other_commands_are_known_ones():
+    rest = [command[0] for command in commands() if command not in MAIN and command not in SCRIPTS]
+    assert set(rest) <= {"python3", ".venv/bin/pip", ".venv/bin/python", "tensorboard"}
+
+
+def test_options_in_the_tables_are_there():
+    named = {word for row in README.splitlines() if row.startswith("|") for word in re.findall(r"`(--\w+)", row)}
+    there = {spelling for flag in flags("scrd") for spelling in flag.spellings} | {"--config"}
+    assert len(named) > 40
+    assert named <= there
+
+
+def test_files_and_folders_in_the_readme_are_there():
+    named = set(re.findall(r"`((?:algorithms|nets|datasets|training|evaluation|scripts|tests)/[\w/.]*)`", README))
+    assert len(named) >= 7
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_the_example_of_an_algorithm_works(write_algorithm):
+    import torch
+    from torch import nn
+
+    from algorithms.base import Algorithm, Step
+    from datasets.batch import Batch
+    from nets.prediction import Prediction
+
+    (source,) = (body for language, body in BLOCKS if language == "python")
+    namespace: dict[str, object] = {"__name__": "algorithms.pseudo_label"}
+    exec(compile(source, "README.md", "exec", dont_inherit=True), namespace)
+    write_algorithm("pseudo_label", source)
+    options = parse(["--algorithm", "pseudo_label", "--threshold", "0"]).algorithm
+
+    class Linear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, batch: Batch) -> Prediction:
+            return Prediction(self.layer(batch.image))
+
+    def posts(label: int) -> dict[str, Batch]:
+        there = torch.ones(2, dtype=torch.bool)
+        return {"weak": Batch(torch.arange(2), torch.full((2,), label), there, there, image=torch.randn(2, 4))}
+
+    net = Linear()
+    method = namespace["PseudoLabel"]
+    assert isinstance(method, type)
+    assert issubclass(method, Algorithm)
+    losses = method(options, net, net, 3)(posts(1), posts(-1), Step(0, 0, 1))
+    losses.total.backward()
+    assert float(losses.parts["unsup_loss"]) > 0
+    assert net.layer.weight.grad is not None

@@ -1,0 +1,54 @@
+"""The exponential moving average of a net's weights: the teacher in training, and the net that is evaluated and kept.
+
+Tarvainen and Valpola, Mean teachers are better role models, https://arxiv.org/abs/1703.01780.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """`net` is an average of the given net's weights, always in evaluation mode and without gradient.
+
+    average ← m · average + (1 − m) · weights, with m = min(momentum, (1 + t) / (10 + t)) at step t, so that the random
+    start is soon forgotten. Buffers are copied. Momentum 0 is no average: `net` is then a copy of the net as it is.
+    """
+
+    def __init__(self, net: nn.Module, momentum: float) -> None:
+        if not 0 <= momentum < 1:
+            raise ValueError(f"--ema_m {momentum}: it must be at least 0 and less than 1")
+        self.momentum = momentum
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+
+    def momentum_at(self, step: int) -> float:
+        """The momentum of step `step`, counted from 0."""
+        return min(self.momentum, (1 + step) / (10 + step))
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, step: int, skipped: Tensor | None = None) -> None:
+        """Draw in the weights that `net` has after step `step`.
+
+        `skipped` is a scalar on the device: where it is 1 the average stays as it is. The frozen weights are the same
+        in both from the start and are left out.
+        """
+        pairs = [
+            (average, weight.detach())
+            for average, weight in zip(self.net.parameters(), net.parameters(), strict=True)
+            if weight.requires_grad
+        ]
+        share: Tensor | float = 1 - self.momentum_at(step)
+        if skipped is not None:
+            share = share * (1 - skipped)
+        if pairs:
+            averages, weights = [list(side) for side in zip(*pairs, strict=True)]
+            # average + share · (weights − average); lerp takes no share that is known on the device only
+            change = torch._foreach_sub(weights, averages)
+            torch._foreach_mul_(change, share)
+            torch._foreach_add_(averages, change)
+        buffers = list(self.net.buffers())
+        if buffers:
+            torch._foreach_copy_(buffers, [buffer.detach() for buffer in net.buffers()])
