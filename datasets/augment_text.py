@@ -16,7 +16,7 @@ PARAPHRASE = 0.5
 def strong_tokens(
     ids: Tensor, mask: Tensor, draws: Tensor, share: float, special_ids: Tensor, mask_id: int, pad_id: int
 ) -> tuple[Tensor, Tensor]:
-    """Disturb a `share` of the words, or little less: a third each masked, dropped (no longer read) and swapped with a neighbour.
+    """Disturb a `share` of the words, or little less: a third each masked, dropped and swapped with a neighbour.
 
     `ids` (B, L) int64, `mask` (B, L) bool, `draws` (B, L) uniform, `special_ids` (S,) tokens that are left alone, as is
     padding. Where every word of a post would be dropped, none is. Answers new ids and a new mask; dropped places hold

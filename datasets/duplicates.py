@@ -103,8 +103,8 @@ def near_pairs(hashes: np.ndarray) -> Pairs:
 def same_picture(store: PostStore, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """(M,) bool: whether the images of rows `left` (M,) and `right` (M,) look the same at 16 x 16 pixels.
 
-    Small objects on white and dark scenes have like hashes by chance: of the pairs of MVSA-Single that differ in three
-    bits, seven in eight are not the same picture.
+    Small objects on white and dark scenes have like hashes by chance: of four pairs of MVSA-Single that differ in three
+    bits, three are not the same picture.
     """
     rows, positions = np.unique(np.concatenate([left, right]), return_inverse=True)
     small = np.zeros((len(rows), 16, 16, 3), np.uint8)

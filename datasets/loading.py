@@ -71,11 +71,20 @@ class PostSource:
         self.tokens = tokens if text_features is None else None
         self.paraphrases = paraphrases if text_features is None else None
         self.fixed_length = fixed_length
+        # Columns are made on first use: made here, worker processes share the one copy.
+        self._columns = (store.has_image, store.has_text, store.teacher)
 
     @property
     def decodes(self) -> bool:
         """Whether images are decoded: then worker processes are worth it."""
         return self.image_size > 0 and self.image_features is None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in self.__dict__.items() if name != "_columns"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._columns = (self.store.has_image, self.store.has_text, self.store.teacher)
 
     def batch(
         self,
@@ -98,15 +107,20 @@ class PostSource:
 
     def _read(self, rows: np.ndarray, positions: np.ndarray, labelled: bool) -> dict[str, Any]:
         """Everything that the views share, as fields of `Batch`."""
+        has_image, has_text, teacher = self._columns
         some_image = self.image_features is not None or self.image_size > 0
         some_text = self.text_features is not None or self.tokens is not None
         label = self.labels[rows] if labelled else np.full(len(rows), UNLABELLED)
-        has_image = self.store.has_image[rows] if some_image else np.zeros(len(rows), dtype=bool)
-        has_text = self.store.has_text[rows] if some_text else np.zeros(len(rows), dtype=bool)
-        arrays = {"index": rows, "label": label, "has_image": has_image, "has_text": has_text}
+        nowhere = np.zeros(len(rows), dtype=bool)
+        arrays = {
+            "index": rows,
+            "label": label,
+            "has_image": has_image[rows] if some_image else nowhere,
+            "has_text": has_text[rows] if some_text else nowhere,
+        }
         posts: dict[str, Any] = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        if self.store.teacher is not None:
-            posts["teacher"] = torch.from_numpy(np.array(self.store.teacher[rows], dtype=np.float32))
+        if teacher is not None:
+            posts["teacher"] = torch.from_numpy(np.array(teacher[rows], dtype=np.float32))
         if self.decodes:
             posts["image"] = self._images(rows, positions)
         if self.tokens is not None:
@@ -128,8 +142,15 @@ class PostSource:
         images = np.zeros((len(rows), 3, size, size), dtype=np.uint8)
         for place, row in enumerate(rows):
             data = self.store.image(int(row))
-            if data is not None:
+            if data is None:
+                continue
+            try:
                 images[place] = decode(data, size, float(positions[place])).transpose(2, 0, 1)
+            except (OSError, SyntaxError) as error:
+                raise ValueError(
+                    f"{self.store.path}: the image of row {row} cannot be decoded any more ({error}): "
+                    "the store is damaged, ingest the posts again"
+                ) from error
         return torch.from_numpy(images)
 
 
@@ -201,6 +222,19 @@ class _Batches(Dataset):
         return RawStep(number, {"clean": self.source.batch(self.batches[number])["clean"]}, {})
 
 
+class _Sentences(Dataset):
+    """Another dataset, its ValueErrors handed over as values: torch would re-raise them with the worker's traceback."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.data = data
+
+    def __getitem__(self, number: int) -> RawStep | ValueError:
+        try:
+            return self.data[number]
+        except ValueError as error:
+            return ValueError(*error.args)
+
+
 def _start_worker(_: int) -> None:
     """Leave Ctrl-C and SIGTERM to the main process, which ends a run at a step's end and needs its data until then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -231,7 +265,7 @@ def _read(data: Dataset, numbers: range, num_workers: int, device: torch.device)
             yield raw.pin_memory() if pinned else raw
         return
     loader = DataLoader(
-        data,
+        _Sentences(data),
         batch_size=None,
         sampler=numbers,
         num_workers=num_workers,
@@ -242,7 +276,10 @@ def _read(data: Dataset, numbers: range, num_workers: int, device: torch.device)
     )
     with _quiet_fork():
         steps = iter(loader)
-    yield from steps
+    for raw in steps:
+        if isinstance(raw, ValueError):
+            raise raw
+        yield raw
 
 
 def _copied(steps: Iterable[RawStep], device: torch.device) -> Iterator[RawStep]:

@@ -145,13 +145,11 @@ class PostStore:
     def given_group(self) -> np.ndarray:
         """(N,) int64 group that the reader gave: the first row of the same group, the row itself where it gave none."""
         codes = pa.chunked_array(self.chunks("given_group")).dictionary_encode().combine_chunks().indices
-        codes = pc.fill_null(codes, -1).to_numpy()
-        rows = np.arange(len(self))
-        if codes.max() < 0:
-            return rows
-        first = np.zeros(codes.max() + 1, np.int64)
-        first[codes[::-1]] = rows[::-1]  # the last write wins, and that is the first row
-        return np.where(codes < 0, rows, first[codes])
+        given = np.flatnonzero(pc.is_valid(codes).to_numpy(zero_copy_only=False))
+        groups = np.arange(len(self))
+        _, first, inverse = np.unique(codes.drop_null().to_numpy(), return_index=True, return_inverse=True)
+        groups[given] = given[first[inverse]]
+        return groups
 
     @cached_property
     def teacher(self) -> np.ndarray | None:

@@ -1,12 +1,12 @@
-"""The synthetic world: posts drawn on demand, of which everything is known. Default data and test bench of the science.
+"""The synthetic world: posts of which everything is known. Default data and test bench of the science.
 
-A post has a true sentiment, drawn as 0.30 negative, 0.25 neutral, 0.45 positive. Its text and its image each say something
-with a strength of their own. Where they contradict, one of them decides: the one that speaks up, mostly. Post `index` of a
-world is a function of (options, index) alone, so posts can be drawn in any order and in parallel.
+A post has a true sentiment, drawn as 0.30 negative, 0.25 neutral, 0.45 positive. Its text and its image each say
+something with a strength of their own. Where they contradict, one of them decides: the one that speaks up, mostly.
+Post `index` of a world is a function of (options, index) alone, so posts can be drawn in any order and in parallel.
 
 Truth beside the labels, as extra columns: `true_label` (class id), `decides` ("text", "image", "both"), `conflict`,
-`missing` ("", "image", "text"), `duplicate_of` (id of the post that this one repeats, or ""), `sarcasm`, `text_strength`
-and `image_strength` (0 to 1; -1 where that modality is missing).
+`missing` ("", "image", "text"), `duplicate_of` (id of the post that this one repeats, or ""), `sarcasm`,
+`text_strength` and `image_strength` (0 to 1; -1 where that modality is missing).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SMALLEST_SIZE = 32
 
 @dataclass(frozen=True)
 class Truth:
-    """What a post is about before a word of it is written. Labels are class ids, None where that modality is missing."""
+    """What a post is about before it is written. Labels are class ids, None where that modality is missing."""
 
     label: int
     text_label: int | None
@@ -79,7 +79,9 @@ class SyntheticWorld:
             rng = generator(seed, "world text", index)
             tweet = write_tweet(rng, truth.text_label, truth.text_strength, options.world_noise)
             text, sarcasm = tweet.text, tweet.sarcasm
-            teacher = teacher_answer(generator(seed, "world teacher", index), truth.text_label, options.world_teacher_noise)
+            teacher = teacher_answer(
+                generator(seed, "world teacher", index), truth.text_label, options.world_teacher_noise
+            )
         if truth.image_label is not None:
             rng = generator(seed, "world image", index)
             image = encode_jpeg(
@@ -124,8 +126,8 @@ class SyntheticWorld:
 def draw_truth(rng: np.random.Generator, options: WorldOptions) -> Truth:
     """What text and image of a post say, how loudly, and which decides.
 
-    Where they contradict, the deciding one is loud and the other soft; the two ranges overlap by `world_noise`, so that a
-    selection can learn which decides, and is sometimes wrong.
+    Where they contradict, the deciding one is loud and the other soft; the two ranges overlap by `world_noise`, so that
+    a selection can learn which decides, and is sometimes wrong.
     """
     label = _class_of(rng.random())
     other = (label + 1 + int(rng.random() * 2)) % 3
@@ -173,7 +175,9 @@ def _check(options: WorldOptions) -> None:
     if options.world_posts < 1:
         raise ValueError(f"--world_posts is {options.world_posts}; a world needs at least 1 post.")
     if options.world_size < _SMALLEST_SIZE:
-        raise ValueError(f"--world_size is {options.world_size}; an image needs at least {_SMALLEST_SIZE} pixels a side.")
+        raise ValueError(
+            f"--world_size is {options.world_size}; an image needs at least {_SMALLEST_SIZE} pixels a side."
+        )
     shares = ("conflict", "image_decides", "missing_image", "missing_text", "duplicates", "noise", "teacher_noise")
     for name in shares:
         value = getattr(options, f"world_{name}")

@@ -45,8 +45,8 @@ _PALETTES: tuple[tuple[tuple[Colour, Colour, Colour], ...], ...] = (
 def draw_image(rng: np.random.Generator, label: int, strength: float, noise: float, size: int) -> Image.Image:
     """A square RGB image of `size` pixels that expresses class `label` (0 negative, 1 neutral, 2 positive).
 
-    `strength` (0 to 1) is how clearly. `noise` (0 to 1) is how often colours mislead, motifs are hidden or vaguely drawn,
-    and how much clutter and grain lies over them.
+    `strength` (0 to 1) is how clearly. `noise` (0 to 1) is how often colours mislead, motifs are hidden or vaguely
+    drawn, and how much clutter and grain lies over them.
     """
     side = size * 2 if size <= 128 else size  # small images are drawn twice as large, so that edges are smooth
     mood = label if chance(rng, 0.75 - 0.5 * noise) else int(rng.random() * 3)
@@ -78,7 +78,7 @@ def encode_jpeg(image: Image.Image, quality: int = _JPEG_QUALITY) -> bytes:
 
 
 def near_duplicate(rng: np.random.Generator, jpeg: bytes) -> bytes:
-    """The image as somebody else posts it again: moved by less than a hundredth, a little brighter or darker, recompressed."""
+    """The image posted again: moved by less than a hundredth, a little brighter or darker, recompressed."""
     with Image.open(io.BytesIO(jpeg)) as image:
         image.load()
     width, height = image.size
@@ -148,7 +148,7 @@ def _clutter(rng: np.random.Generator, draw: ImageDraw.ImageDraw, side: int, pie
 
 @cache
 def _noise_plates(size: int) -> np.ndarray:
-    """A fixed plate of grain that every image reads at an offset of its own: (2 size, 2 size, 3) float32, unit variance."""
+    """A fixed plate of grain, read at an offset by every image: (2 size, 2 size, 3) float32, unit variance."""
     rng = np.random.default_rng(size)
     return rng.standard_normal((2 * size, 2 * size, 3)).astype(np.float32)
 

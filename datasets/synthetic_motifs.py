@@ -1,7 +1,7 @@
 """What the synthetic world's images show: motifs that can each look sad, indifferent or happy.
 
-A motif is a function of a valence from -1 (negative) over 0 (neutral) to 1 (positive): the curve of a mouth, the bend of
-a stem, the weather over a hill. Each is drawn in its own unit frame (about -1 to 1, y downwards) by a pen that knows
+A motif is a function of a valence from -1 (negative) over 0 (neutral) to 1 (positive): the curve of a mouth, the bend
+of a stem, the weather over a hill. Each is drawn in its own unit frame (about -1 to 1, y downwards) by a pen that knows
 place, size, tilt and fading.
 """
 
@@ -21,7 +21,14 @@ Point = tuple[float, float]
 
 _CIRCLE = [(math.cos(2 * math.pi * k / 20), math.sin(2 * math.pi * k / 20)) for k in range(20)]
 _INK: Colour = (40, 34, 44)
-_BRIGHT: tuple[Colour, ...] = ((235, 64, 60), (250, 170, 40), (60, 160, 235), (240, 100, 170), (110, 200, 90), (150, 90, 220))
+_BRIGHT: tuple[Colour, ...] = (
+    (235, 64, 60),
+    (250, 170, 40),
+    (60, 160, 235),
+    (240, 100, 170),
+    (110, 200, 90),
+    (150, 90, 220),
+)
 _SKIN: tuple[Colour, ...] = ((252, 214, 70), (245, 200, 165), (200, 145, 105), (130, 88, 62), (250, 190, 90))
 _LEAF: Colour = (80, 150, 70)
 _WILTED: Colour = (125, 105, 70)
@@ -117,7 +124,9 @@ def flower(pen: Pen, valence: float, rng: np.random.Generator) -> None:
     """Upright and open, half closed, or wilted."""
     droop = 0.5 - 0.5 * valence
     head = (0.75 * math.sin(2.2 * droop), 0.35 - 0.95 * math.cos(2.0 * droop))
-    pen.line([(0, 1.0), (0, 0.2), ((head[0]) * 0.5, min(0.0, head[1]) - 0.12), head], blend(_LEAF, _WILTED, droop), 0.11)
+    pen.line(
+        [(0, 1.0), (0, 0.2), ((head[0]) * 0.5, min(0.0, head[1]) - 0.12), head], blend(_LEAF, _WILTED, droop), 0.11
+    )
     pen.oval(0.22, 0.62 + 0.15 * droop, 0.25, 0.1, blend(_LEAF, _WILTED, droop))
     petals = blend(pick(rng, _BRIGHT), _WILTED, 0.75 * droop)
     size = 0.2 + 0.1 * valence
@@ -132,7 +141,9 @@ def balloons(pen: Pen, valence: float, rng: np.random.Generator) -> None:
     for x in (-0.6, 0.0, 0.6):
         y = 0.3 - 0.75 * valence + between(rng, -0.15, 0.15)
         pen.line([(x, y), (x * 0.4, max(y + 0.3, 1.0) if valence > -0.3 else y + 0.2)], _INK, 0.05)
-        pen.oval(x, y, full, full * (1.1 + 0.3 * valence), blend(pick(rng, _BRIGHT), (110, 105, 110), 0.5 - 0.5 * valence))
+        pen.oval(
+            x, y, full, full * (1.1 + 0.3 * valence), blend(pick(rng, _BRIGHT), (110, 105, 110), 0.5 - 0.5 * valence)
+        )
 
 
 def heart(pen: Pen, valence: float, rng: np.random.Generator) -> None:
@@ -152,7 +163,9 @@ def thumb(pen: Pen, valence: float, rng: np.random.Generator) -> None:
     """A fist with the thumb up, sideways or down."""
     skin = pick(rng, _SKIN)
     pen.shape([(-0.95, -0.3), (-0.45, -0.3), (-0.45, 0.4), (-0.95, 0.4)], pick(rng, _BRIGHT))
-    pen.line([(-0.1, 0.05), (-0.1 + 0.85 * math.cos(1.45 * valence), 0.05 - 0.95 * math.sin(1.45 * valence))], skin, 0.3)
+    pen.line(
+        [(-0.1, 0.05), (-0.1 + 0.85 * math.cos(1.45 * valence), 0.05 - 0.95 * math.sin(1.45 * valence))], skin, 0.3
+    )
     pen.shape([(-0.5, -0.35), (0.35, -0.35), (0.45, 0.45), (-0.5, 0.45)], skin)
     for y in (-0.12, 0.08, 0.28):
         pen.line([(-0.05, y), (0.4, y)], _INK, 0.05)
@@ -177,7 +190,9 @@ def tree(pen: Pen, valence: float, rng: np.random.Generator) -> None:
 def house(pen: Pen, valence: float, rng: np.random.Generator) -> None:
     """Lights on, an ordinary day, or on fire."""
     wall = blend(pick(rng, _BRIGHT), (200, 190, 180), 0.6 - 0.3 * valence)
-    pen.shape([(-0.75, -0.15), (0.75, -0.15), (0.75, 0.9), (-0.75, 0.9)], blend(wall, (60, 55, 55), max(0.0, -valence) * 0.7))
+    pen.shape(
+        [(-0.75, -0.15), (0.75, -0.15), (0.75, 0.9), (-0.75, 0.9)], blend(wall, (60, 55, 55), max(0.0, -valence) * 0.7)
+    )
     pen.shape([(-0.95, -0.15), (0, -0.9), (0.95, -0.15)], (120, 60, 50))
     glow = blend((120, 150, 175), (255, 235, 90), max(0.0, valence))
     for x in (-0.38, 0.38):

@@ -1,8 +1,8 @@
 """The texts of the synthetic world: tweets from templates, with hashtags, emoji, mentions, links, sarcasm and noise.
 
-What a text says is carried by cues: adjectives, verbs, nouns, interjections, hashtags and emoji from the vocabulary, rare
-ones beside common ones, so that an unknown word can be learnt from the known ones around it. How loudly it says so (its
-strength) is carried by intensifiers, exclamation marks, capitals and further cues, or by hedges.
+What a text says is carried by cues: adjectives, verbs, nouns, interjections, hashtags and emoji from the vocabulary,
+rare ones beside common ones, so that an unknown word can be learnt from the known ones around it. How loudly it says so
+(its strength) is carried by intensifiers, exclamation marks, capitals and further cues, or by hedges.
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ def _sentences(rng: np.random.Generator, said: int, loud: float, noise: float, s
     if silent:
         parts.append(_fill(rng, pick(rng, _PLAIN_CLAUSES)))
     else:
-        if chance(rng, 0.08 + 0.3 * loud):
-            parts.append(pick_tail(rng, words.INTERJECTIONS[said]))
+        if chance(rng, 0.15 + 0.3 * loud):
+            parts.append(pick_tail(rng, words.INTERJECTIONS[said], 2.5))
         parts.append(_clause(rng, said, loud, noise))
-        if chance(rng, 0.7 * loud):
+        if chance(rng, 0.3 + 0.5 * loud):
             parts.append("and " + _clause(rng, said, loud, noise))
     if chance(rng, 0.6 * noise):
         other = (said + 1 + int(rng.random() * 2)) % 3
@@ -119,13 +119,13 @@ def _sentences(rng: np.random.Generator, said: int, loud: float, noise: float, s
 def _trimmings(rng: np.random.Generator, said: int, loud: float, noise: float, silent: bool) -> list[str]:
     """Hashtags and emoji, of which some carry the sentiment and some say nothing."""
     parts: list[str] = []
-    if not silent and chance(rng, 0.1 + 0.2 * loud):
-        parts.append("#" + pick_tail(rng, words.TAGS[_perhaps_other(rng, said, noise)], 1.5))
+    if not silent and chance(rng, 0.2 + 0.25 * loud):
+        parts.append("#" + pick_tail(rng, words.TAGS[_perhaps_other(rng, said, noise)], 2.5))
     if chance(rng, 0.3):
         tag = pick(rng, (pick(rng, words.TOPICS), pick(rng, words.PLACES), pick(rng, words.PLAIN_TAGS)))
         parts.append("#" + tag.replace("-", ""))
-    if not silent and chance(rng, 0.08 + 0.2 * loud):
-        parts.append(pick_tail(rng, words.EMOJI[_perhaps_other(rng, said, noise)]) * (1 + chance(rng, 0.5 * loud)))
+    if not silent and chance(rng, 0.2 + 0.25 * loud):
+        parts.append(pick_tail(rng, words.EMOJI[_perhaps_other(rng, said, noise)], 2.5) * (1 + chance(rng, 0.5 * loud)))
     if chance(rng, 0.2):
         parts.append(pick(rng, words.PLAIN_EMOJI))
     return parts
@@ -141,16 +141,16 @@ def _clause(rng: np.random.Generator, said: int, loud: float, noise: float) -> s
     kind = rng.random()
     if kind < 0.6:
         template, cue = pick(rng, _ADJECTIVE_CLAUSES), _adjective(rng, said)
-        if said != 1 and chance(rng, 0.08 + 0.15 * noise):
+        if said != 1 and chance(rng, 0.05 + 0.15 * noise):
             cue = pick(rng, _NEGATIONS).format(word=_adjective(rng, 2 - said))
         elif chance(rng, 0.9 * loud):
             cue = f"{pick(rng, words.INTENSIFIERS)} {cue}"
     elif kind < 0.8:
-        template, cue = pick(rng, _VERB_CLAUSES), pick_tail(rng, words.VERBS[said], 1.5)
+        template, cue = pick(rng, _VERB_CLAUSES), pick_tail(rng, words.VERBS[said], 2.5)
         if chance(rng, 0.8 * loud):
             cue = f"{pick(rng, words.INTENSIFIERS)} {cue}"
     else:
-        template, cue = pick(rng, _NOUN_CLAUSES), pick_tail(rng, words.NOUNS[said], 1.5)
+        template, cue = pick(rng, _NOUN_CLAUSES), pick_tail(rng, words.NOUNS[said], 2.5)
         if chance(rng, 0.8 * loud):
             cue = f"{pick(rng, ('total', 'absolute', 'real', 'complete', 'true'))} {cue}"
     if chance(rng, 0.25 * loud):
@@ -163,7 +163,7 @@ def _clause(rng: np.random.Generator, said: int, loud: float, noise: float) -> s
 
 def _adjective(rng: np.random.Generator, said: int) -> str:
     """An adjective of the class: known to everybody, or the world's own slang."""
-    return pick_tail(rng, words.SLANG[said], 1.3) if chance(rng, 0.4) else pick_tail(rng, words.ADJECTIVES[said], 1.6)
+    return pick_tail(rng, words.SLANG[said]) if chance(rng, 0.2) else pick_tail(rng, words.ADJECTIVES[said], 3.0)
 
 
 def _ending(rng: np.random.Generator, loud: float) -> str:

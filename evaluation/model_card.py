@@ -24,7 +24,8 @@ From the root of the project:
 
     python scripts/predict.py RUN POSTS --output predictions.csv
 
-RUN is the folder above this one. `model.safetensors` holds the weights (their moving average), RUN/options.yaml the net's options.
+RUN is the folder above this one. `model.safetensors` holds the weights (their moving average), `options.yaml` in RUN
+what net they are for.
 
 ## Figures
 

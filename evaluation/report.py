@@ -28,6 +28,8 @@ GALLERY = 12
 """Posts shown of the right and of the wrong ones."""
 SELECTION_COLOURS = (COLOURS[0], COLOURS[1], "#5b6472")
 
+RECALL = "eval/recall/"
+"""Beginning of the tags of each class's recall on validation."""
 TITLES = {
     "train/sup_loss": "labelled",
     "train/unsup_loss": "unlabelled",
@@ -48,13 +50,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         raise ValueError(f"{path} has a line that is not JSON: {error}") from None
 
 
-def series(lines: Iterable[Mapping[str, Any]], tag: str, name: str | None = None) -> Series | None:
-    """All finite values of `tag`, None where there are none."""
+def series(lines: Iterable[Mapping[str, Any]], tag: str) -> Series | None:
+    """All finite values of `tag` under the name that people read, None where there are none."""
     points = [(line["step"], line[tag]) for line in lines if line.get(tag) is not None and math.isfinite(line[tag])]
     if not points:
         return None
     x, y = np.array(points, dtype=np.float64).T
-    return Series(name or TITLES.get(tag, tag.split("/", 1)[1].replace("_", " ")), x, y, dots=tag.startswith("eval/"))
+    name = TITLES.get(tag) or tag.removeprefix(RECALL).removeprefix("train/").replace("_", " ")
+    return Series(name, x, y, dots=tag.startswith("eval/"))
 
 
 def curves(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
@@ -77,13 +80,12 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
         (
             "Recall of each class on validation",
             "A class that falls to zero is lost.",
-            [tag for tag in tags if tag.startswith("eval/") and "recall" in tag][: len(COLOURS)],
+            [tag for tag in tags if tag.startswith(RECALL)][: len(COLOURS)],
         ),
     ]
     found = []
     for title, hint, wanted in groups:
-        short = {tag: tag.rsplit("/", 1)[1].removeprefix("recall_") if "recall" in tag else None for tag in wanted}
-        drawn = [one for one in (series(lines, tag, short[tag]) for tag in wanted) if one is not None]
+        drawn = [one for one in (series(lines, tag) for tag in wanted) if one is not None]
         best = None
         if title == "Validation" and drawn and drawn[0].name == TITLES["eval/F1"]:
             top = int(drawn[0].y.argmax())

@@ -15,6 +15,8 @@ class ConcatNet(PostNet):
     answers on the same scale when one is missing.
     """
 
+    name = "concat"
+
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__(encoders, num_classes, dim, dropout)
         self.map = nn.ModuleDict(
@@ -33,10 +35,12 @@ class ConcatNet(PostNet):
 class ImageNet(ConcatNet):
     """Reads the image alone."""
 
+    name = "image"
     reads = ("image",)
 
 
 class TextNet(ConcatNet):
     """Reads the text alone."""
 
+    name = "text"
     reads = ("text",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import timm
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, BertConfig, PretrainedConfig
+from transformers import AutoModel, BertConfig, PretrainedConfig
 
 IMAGE_NAMES = {
     "small": "test_convnext2",
@@ -60,12 +61,20 @@ class ImageEncoder(nn.Module):
         size: pixels of the input square; 0: what the weights were trained with.
         frozen_statistics: BatchNorm keeps the statistics that came with the weights, also in training, so that a
             prediction never depends on the other posts of a small batch.
+        metadata: what the file of the weights would say, for weights that come later.
     """
 
-    def __init__(self, name: str, weights: str = "", size: int = 0, frozen_statistics: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        weights: str = "",
+        size: int = 0,
+        frozen_statistics: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
         name = IMAGE_NAMES.get(name, name)
-        state, said = _weights_file(weights) if weights not in ("", "none") else ({}, {})
+        state, said = _weights_file(weights) if weights not in ("", "none") else ({}, dict(metadata or {}))
         known: dict[str, Any] = {"pad_type": said["pad_type"]} if "pad_type" in said else {}
         try:
             self.net = timm.create_model(name, pretrained=weights == "", num_classes=0, **known)
@@ -77,13 +86,16 @@ class ImageEncoder(nn.Module):
         if state:
             self._load(name, weights, state)
         config = self.net.pretrained_cfg
-        self.mean = _three(said.get("mean"), config["mean"])
-        self.std = _three(said.get("std"), config["std"])
+        mean, std = _three(said.get("mean"), config["mean"]), _three(said.get("std"), config["std"])
         self.size = size or int(said.get("input", config["input_size"][-1]))
         if hasattr(self.net, "set_input_size") and self.size != config["input_size"][-1]:
             self.net.set_input_size(img_size=self.size)
         self.width: int = self.net.num_features if not hasattr(self.net, "head_hidden_size") else self.net.head_hidden_size
         self.frozen_statistics = frozen_statistics
+        self.plan: dict[str, Any] = {
+            "name": name, "size": self.size, "frozen_statistics": frozen_statistics, "metadata": said, "mean": mean, "std": std,
+        }  # fmt: skip
+        """What `image_encoder` needs to make the same net without its weights, and how its pixels are scaled."""
 
     def _load(self, name: str, weights: str, state: dict[str, Tensor]) -> None:
         missing, unexpected = self.net.load_state_dict(state, strict=False)
@@ -107,6 +119,11 @@ class ImageEncoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, S, S) to (B, width)."""
         return self.net(image)
+
+
+def image_encoder(plan: Mapping[str, Any]) -> ImageEncoder:
+    """The encoder of `plan`, with random weights."""
+    return ImageEncoder(plan["name"], "none", plan["size"], plan["frozen_statistics"], plan["metadata"])
 
 
 def _three(said: str | None, default: tuple[float, ...]) -> tuple[float, float, float]:
@@ -139,7 +156,7 @@ class TextEncoder(nn.Module):
     def __init__(self, source: str | PretrainedConfig, pooling: str) -> None:
         super().__init__()
         if isinstance(source, PretrainedConfig):
-            self.net = AutoModel.from_config(source)
+            self.net = AutoModel.from_config(source, dtype=torch.float32, trust_remote_code=False)
         else:
             try:
                 self.net = AutoModel.from_pretrained(source, dtype=torch.float32, trust_remote_code=False)
@@ -169,8 +186,3 @@ class TextEncoder(nn.Module):
             return answer.last_hidden_state[:, 0]
         weight = mask.unsqueeze(-1).to(answer.last_hidden_state.dtype)
         return (answer.last_hidden_state * weight).sum(dim=1) / weight.sum(dim=1)
-
-
-def text_config_folder(folder: str | Path) -> PretrainedConfig:
-    """The configuration saved in a folder, for a net whose weights come from elsewhere."""
-    return AutoConfig.from_pretrained(folder, trust_remote_code=False)

@@ -30,6 +30,10 @@ class NetOptions:
     """Weak and strong views kept of each post for a frozen encoder."""
     feature_dim: int = 0
     """Width of the fused representation; 0: 512, or 128 for the small nets."""
+    decoupling: bool = True
+    """SCRD's net: divide each modality into a private and a common part."""
+    selection: Literal["soft", "gumbel", "none"] = "soft"
+    """SCRD's net: the deciding part weighs by its probability, is drawn and taken alone, or all parts count the same."""
     dropout: float = 0.1
     """Dropout before each classifier."""
     batch_norm: Literal["auto", "batch", "frozen"] = "auto"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from datasets.batch import Batch
 from nets.encoders import ImageEncoder, TextEncoder
+from nets.options import NetOptions
 from nets.prediction import Prediction
 
 MODALITIES = ("text", "image")
@@ -53,11 +54,17 @@ class Encoders(nn.Module):
 class PostNet(nn.Module, ABC):
     """A net that answers for a post's image, text, or both.
 
-    Subclasses set `reads` and write `fuse`. Each gets by name: `Encoders`, the number of classes, the width of its
+    Subclasses set `name` (the flag `--net`) and `reads`, and write `fuse`. Each gets by name: `Encoders`, the number of classes, the width of its
     representation and the dropout before its classifiers.
     """
 
+    name: ClassVar[str] = ""
     reads: ClassVar[tuple[str, ...]] = MODALITIES
+
+    @classmethod
+    def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> PostNet:
+        """The net that resolved options ask for; a subclass with options of its own passes them on."""
+        return cls(encoders, num_classes, options.feature_dim, options.dropout)
 
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.decoupling import Decoupling
+from nets.options import NetOptions
 from nets.post_net import Encoders, PostNet, classifier
 from nets.prediction import Prediction
 from nets.selection import ModalSelection
@@ -22,6 +23,13 @@ class ScrdNet(PostNet):
         decoupling: divide features into private and common parts.
         selection: "soft", "gumbel" or "none" (see ModalSelection).
     """
+
+    name = "scrd"
+
+    @classmethod
+    def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> ScrdNet:
+        """See PostNet."""
+        return cls(encoders, num_classes, options.feature_dim, options.dropout, options.decoupling, options.selection)
 
     def __init__(
         self, encoders: Encoders, num_classes: int, dim: int, dropout: float, decoupling: bool, selection: str

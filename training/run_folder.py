@@ -47,9 +47,12 @@ class RunFolder:
 
         The system's own lock on `.lock`, which names process and machine: it ends with the process, however that ends,
         so no stale one is left behind. Data loader workers do not inherit it. Raises ValueError where another process
-        has it.
+        has it, or where the folder cannot be made or locked.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"cannot make the run's folder {self.path}: {error.strerror}; see --save_dir") from error
         with open(self.lock_file, "a+", encoding="utf-8") as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,8 +14,8 @@ from datasets.augment_text import paraphrased, strong_tokens
 from datasets.batch import Batch
 
 OFF, ON = 0.99, 0.0
-OPERATIONS = ("rotation", "shear_x", "shear_y", "move_x", "move_y", "scale")
-OPERATIONS += ("brightness", "contrast", "saturation", "posterise", "solarise")
+GEOMETRY = ("rotation", "shear_x", "shear_y", "move_x", "move_y", "scale")
+OPERATIONS = (*GEOMETRY, "brightness", "contrast", "saturation", "posterise", "solarise")
 GREY = torch.tensor([127.0] * 3)
 PAD, CLS, SEP, MASK = 0, 2, 3, 4
 SPECIAL = torch.tensor([PAD, CLS, SEP, MASK])

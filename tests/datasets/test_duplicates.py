@@ -32,12 +32,12 @@ def test_near_pairs_are_exactly_those_within_three_bits():
 
 
 def test_near_pairs_of_many_hashes_are_quick():
-    """A million hashes, half of whose bits are nearly always zero, as those of smooth images are."""
+    """200,000 hashes with 48 bits to tell them apart: the upper bits of smooth images are nearly always the same."""
     generator = np.random.default_rng(0)
-    hashes = generator.integers(-(2**63), 2**63, 200_000)
+    hashes = generator.integers(0, 2**48, 200_000)
     started = time.perf_counter()
     left, _ = near_pairs(np.concatenate([hashes, hashes[:1000] ^ 0b10101]))
-    assert len(left) == 1000
+    assert 1000 <= len(left) < 1100
     assert time.perf_counter() - started < 10
 
 

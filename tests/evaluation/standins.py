@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from datasets.store import PostStore, StoreWriter
 from nets.prediction import Prediction
 
 
-class SmallStore:
+class SmallStore(PostStore):
     """N invented posts with the methods of a post store that evaluation reads."""
 
     def __init__(self, posts: int = 60, seed: int = 0, texts: list[str] | None = None) -> None:
@@ -38,11 +38,11 @@ class SmallStore:
         assert name == "decides"
         return self.decides
 
-    def ids(self, rows: np.ndarray) -> list[str]:
+    def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """Ids that look like numbers, as those of tweets do."""
         return [f"00{row}" for row in rows]
 
-    def texts(self, rows: np.ndarray) -> list[str]:
+    def texts(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """Texts of `rows`."""
         return [self.written[row] if self.has_text[row] else "" for row in rows]
 
@@ -57,7 +57,7 @@ class SmallStore:
 
 def written(store: SmallStore, folder: Path) -> PostStore:
     """The same posts in a real post store."""
-    rows = np.arange(len(store))
+    rows = range(len(store))
     with StoreWriter(folder, store.classes) as writer:
         for row, post_id, text in zip(rows, store.ids(rows), store.texts(rows), strict=True):
             label, extra = store.classes[store.label[row]], {"decides": str(store.decides[row])}
@@ -84,13 +84,13 @@ class SmallNet(nn.Module):
         return Prediction(image + text, image_logits=image, text_logits=text, selection=selection)
 
 
-def features(store: SmallStore) -> tuple[Tensor, Tensor]:
+def features(store: PostStore) -> tuple[Tensor, Tensor]:
     """Image and text features of every post."""
     draw = torch.Generator().manual_seed(1)
     return torch.randn(len(store), 4, generator=draw) * 2, torch.randn(len(store), 4, generator=draw) * 2
 
 
-def batches(store: SmallStore, rows: np.ndarray, size: int) -> Iterator[Batch]:
+def batches(store: PostStore, rows: np.ndarray, size: int) -> Iterator[Batch]:
     """`rows` in the given order, `size` posts at a time, labels hidden as those of a test set are."""
     image, text = features(store)
     for start in range(0, len(rows), size):

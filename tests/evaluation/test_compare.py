@@ -22,7 +22,7 @@ def write_run(root: Path, name: str, seed: int, macro: float, /, **changes: Any)
     """A run's folder with invented results."""
     folder = root / f"{name}-{seed}"
     folder.mkdir()
-    scores = {"accuracy": macro + 0.1, "macro_f1": macro, "weighted_f1": macro + 0.05, "ece": 0.1}
+    scores: dict[str, Any] = {"accuracy": macro + 0.1, "macro_f1": macro, "weighted_f1": macro + 0.05, "ece": 0.1}
     scores |= {"recall": {"negative": macro, "neutral": 0.5, "positive": None}}
     results = {
         "name": name,

@@ -75,6 +75,7 @@ def test_limit_takes_the_modality_away_altogether() -> None:
         text_mask=torch.ones(2, 5, dtype=torch.bool),
     )
     image_only, text_only = limit(batch, "image_only"), limit(batch, "text_only")
+    assert image_only.text is not None and image_only.text_mask is not None and text_only.image is not None
     assert not image_only.has_text.any() and not image_only.text.any() and not image_only.text_mask.any()
     assert image_only.has_image.all() and image_only.image is batch.image
     assert not text_only.has_image.any() and not text_only.image.any()

@@ -12,15 +12,16 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.splits import Split
+from datasets.store import PostStore
 from evaluation.gallery import most_confident_right, most_confident_wrong, show, thumbnail
 from evaluation.model_card import write_model_card
-from evaluation.plots import line_chart, share_bars, ticks
+from evaluation.plots import Series, line_chart, share_bars, ticks
 from evaluation.predict import Predictions, evaluate
 from evaluation.report import curves, read_metrics, selection_rows, series, write_report
 from evaluation.tables import read_predictions, write_predictions
@@ -48,12 +49,12 @@ def invented_metrics(steps: int = 600) -> list[dict[str, float]]:
             }
         )
         if step % 100 == 0:
-            recall = {f"eval/recall_{name}": 0.7 - fall * k / 3 for k, name in enumerate(SmallStore().classes)}
+            recall = {f"eval/recall/{name}": 0.7 - fall * k / 3 for k, name in enumerate(SmallStore().classes)}
             lines.append({"step": step, "eval/top-1-acc": 0.7 - 0.3 * fall, "eval/F1": 0.66 - 0.3 * fall, **recall})
     return lines
 
 
-def invented_run(folder: Path, store: SmallStore) -> tuple[Predictions, SimpleNamespace]:
+def invented_run(folder: Path, store: PostStore) -> tuple[Predictions, Split]:
     """The files of a run whose net is the small one."""
     folder.mkdir(exist_ok=True)
     rows = np.arange(10, len(store))
@@ -77,7 +78,7 @@ def invented_run(folder: Path, store: SmallStore) -> tuple[Predictions, SimpleNa
     (folder / "results.json").write_text(json.dumps(results))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in invented_metrics()))
     (folder / "options.yaml").write_text("algorithm: scrd\ntext_net: '<small>'\n")
-    split = SimpleNamespace(labelled=np.arange(8), unlabelled=np.arange(8), validation=np.arange(8, 10), test=rows)
+    split = Split(np.arange(8), np.arange(8), np.arange(8, 10), rows, fingerprint="a" * 64)
     return predictions, split
 
 
@@ -127,7 +128,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with a hostile post among those shown."""
     folder = tmp_path_factory.mktemp("run")
     store = SmallStore(texts=[HOSTILE] * 60)
-    return write_report(folder, store, *invented_run(folder, store))  # type: ignore[arg-type]
+    return write_report(folder, store, *invented_run(folder, store))
 
 
 def test_the_page_is_whole_and_loads_nothing(report: Path) -> None:
@@ -158,11 +159,11 @@ def test_the_page_says_what_the_run_found(report: Path) -> None:
 def test_a_real_store_gives_the_same_page(report: Path, tmp_path: Path) -> None:
     store = written(SmallStore(texts=[HOSTILE] * 60), tmp_path / "store")
     folder = tmp_path / report.parent.name
-    predictions, split = invented_run(folder, store)  # type: ignore[arg-type]
+    predictions, split = invented_run(folder, store)
     write_predictions(folder / "predictions.parquet", store, predictions, store.classes)
     read = read_predictions(folder / "predictions.parquet", store, split.test)
     expected = report.read_text(encoding="utf-8").replace("f" * 12, store.fingerprint[:12])
-    found = write_report(folder, store, read, split).read_text(encoding="utf-8")  # type: ignore[arg-type]
+    found = write_report(folder, store, read, split).read_text(encoding="utf-8")
     assert found == expected
 
 
@@ -171,7 +172,7 @@ def test_a_run_without_selection_or_curves_has_a_page_too(tmp_path: Path) -> Non
     predictions, split = invented_run(tmp_path, store)
     (tmp_path / "metrics.jsonl").write_text("")
     bare = replace(predictions, selection=None, image_probabilities=None, text_probabilities=None)
-    text = write_report(tmp_path, store, bare, split).read_text(encoding="utf-8")  # type: ignore[arg-type]
+    text = write_report(tmp_path, store, bare, split).read_text(encoding="utf-8")
     assert "What the selection chose" not in text and "How it learned" not in text and "Reliability" in text
 
 
@@ -180,7 +181,7 @@ def test_no_report_without_the_run(tmp_path: Path) -> None:
     predictions, split = invented_run(tmp_path, store)
     (tmp_path / "results.json").unlink()
     with pytest.raises(ValueError, match=r"lacks results\.json"):
-        write_report(tmp_path, store, predictions, split)  # type: ignore[arg-type]
+        write_report(tmp_path, store, predictions, split)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
@@ -233,7 +234,7 @@ def test_selection_rows_are_means_over_posts_with_both() -> None:
     store = SmallStore()
     _, predictions = evaluate(SmallNet(), lambda chosen: batches(store, chosen, 16), np.arange(60), store)
     selection = np.random.default_rng(0).dirichlet([1, 1, 1], 60).astype(np.float32)
-    rows = selection_rows(store, replace(predictions, selection=selection))  # type: ignore[arg-type]
+    rows = selection_rows(store, replace(predictions, selection=selection))
     both = store.has_image & store.has_text
     np.testing.assert_allclose(rows["all posts"], selection[both].mean(0))
     np.testing.assert_allclose(rows["truth neutral"], selection[both & (store.label == 1)].mean(0))
@@ -255,6 +256,8 @@ def test_curves_are_of_what_there_is() -> None:
     assert [title for title, _, _ in curves([{"step": 1, "train/sup_loss": 1.0}])] == ["Losses"]
     titles = [title for title, _, _ in curves(invented_metrics())]
     assert titles == ["Validation", "Losses", "Pseudo-labels", "Recall of each class on validation"]
+    assert all(f">{name}</text>" in curves(invented_metrics())[3][2] for name in SmallStore().classes)
+    assert "nan" not in curves([{"step": 0, "eval/F1": 0.5}])[0][2]
     assert "Best macro-F1 (circled): 64.5% at step 600" in curves(invented_metrics())[0][1]
 
 
@@ -266,8 +269,7 @@ def test_ticks_span_what_they_should(low: float, high: float) -> None:
 
 
 def test_lines_and_bars_lie_where_they_should() -> None:
-    flat = series([{"step": 0, "eval/F1": 0.0}, {"step": 100, "eval/F1": 1.0}], "eval/F1", "<name>")
-    assert flat is not None
+    flat = Series("<name>", np.array([0.0, 100.0]), np.array([0.0, 1.0]))
     picture = line_chart("t", [flat], fraction=True)
     assert 'points="50,230 436,40"' in picture and "&lt;name&gt;" in picture and "<name>" not in picture
     bars = share_bars("t", {"all": [0.5, 0.25, 0.25]}, ("a", "b", "c"), ("#111", "#222", "#333"))

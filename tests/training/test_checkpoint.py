@@ -108,7 +108,7 @@ def crash_while_writing(folder: Path, where: str) -> None:
     if where == "half":
         module._write = half
     else:
-        module.os.rename = lambda *names: os._exit(9)  # type: ignore[assignment]
+        module.os.rename = lambda *names: os._exit(9)
     save(folder, 10)
 
 
@@ -165,26 +165,30 @@ def test_weights_of_another_net_are_refused_by_name() -> None:
         load_state(nn.Sequential(nn.Linear(2, 3)), state, "file")
 
 
+def compiled(net: nn.Module) -> nn.Module:
+    wrapped = torch.compile(net, backend="eager")
+    assert isinstance(wrapped, nn.Module) and any("_orig_mod" in name for name in wrapped.state_dict())
+    return wrapped
+
+
 def test_compiled_to_eager_and_back(tmp_path: Path) -> None:
-    plain = nn.Sequential(nn.Linear(2, 3))
-    compiled = torch.compile(plain, backend="eager")
-    assert any("_orig_mod" in name for name in compiled.state_dict())
-    save_weights(tmp_path / "a.safetensors", plain_state(compiled))  # type: ignore[arg-type]
+    first = compiled(nn.Sequential(nn.Linear(2, 3)))
+    save_weights(tmp_path / "a.safetensors", plain_state(first))
     state = load_weights(tmp_path / "a.safetensors")
     assert set(state) == {"0.weight", "0.bias"}
-    other = nn.Sequential(nn.Linear(2, 3))
-    load_state(other, state, "a.safetensors")
-    assert torch.equal(other[0].weight, plain[0].weight)
-    again = torch.compile(nn.Sequential(nn.Linear(2, 3)), backend="eager")
-    load_state(again, plain_state(other), "other")  # type: ignore[arg-type]
-    assert torch.equal(next(iter(again.state_dict().values())), plain[0].weight)  # type: ignore[attr-defined]
+    plain = nn.Sequential(nn.Linear(2, 3))
+    load_state(plain, state, "a.safetensors")
+    again = compiled(nn.Sequential(nn.Linear(2, 3)))
+    load_state(again, plain_state(plain), "plain")
+    for net in (first, plain, again):
+        assert torch.equal(plain_state(net)["0.weight"], state["0.weight"])
 
 
 def test_tied_weights_can_be_saved(tmp_path: Path) -> None:
-    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
-    net[1].weight = net[0].weight
-    save_weights(tmp_path / "tied.safetensors", plain_state(net))
-    assert torch.equal(load_weights(tmp_path / "tied.safetensors")["1.weight"], net[0].weight)
+    one, other = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
+    other.weight = one.weight
+    save_weights(tmp_path / "tied.safetensors", plain_state(nn.Sequential(one, other)))
+    assert torch.equal(load_weights(tmp_path / "tied.safetensors")["1.weight"], one.weight)
 
 
 def test_unreadable_weights_are_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -9,19 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.toy import META, ToyLoader, build, exit_code, fingerprint, processes_of, run
+from tests.training.toy import META, ToyLoader, build, exit_code, fingerprint, processes_of, resumed, run, signal_at
 from training.checkpoint import CheckpointError, checkpoints, load_checkpoint
 
 
-@pytest.mark.parametrize("optim", ["AdamW", "SGD"])
-def test_three_kills_do_not_change_a_bit(tmp_path: Path, optim: str) -> None:
+@pytest.mark.parametrize(("optim", "kill_steps"), [("AdamW", (12, 17, 26)), ("SGD", (14,))])
+def test_kills_do_not_change_a_bit(tmp_path: Path, optim: str, kill_steps: tuple[int, ...]) -> None:
     unbroken = build(tmp_path / "unbroken", optim=optim)
     unbroken.train()
     path = tmp_path / "broken"
-    for kill_step in (12, 17, 26):  # between the checkpoints of the epochs' ends, 10 and 20
+    for kill_step in kill_steps:  # between the checkpoints of the epochs' ends, 10 and 20
         assert exit_code(run, path, optim, 5.0, kill_step, signal.SIGKILL) == -signal.SIGKILL
-    assert exit_code(run, path, optim) == 0
-    assert path.with_suffix(".done").read_text() == fingerprint(unbroken)
+    trainer = resumed(path, optim=optim)
+    assert trainer.progress.step == kill_steps[-1] // 10 * 10
+    trainer.train()
+    assert fingerprint(trainer) == fingerprint(unbroken)
 
 
 def test_kills_at_any_moment_while_every_step_is_saved(tmp_path: Path) -> None:
@@ -37,8 +40,10 @@ def test_kills_at_any_moment_while_every_step_is_saved(tmp_path: Path) -> None:
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-    assert exit_code(run, path, "AdamW", 0.0) == 0
-    assert path.with_suffix(".done").read_text() == fingerprint(unbroken)
+    trainer = resumed(path, save_minutes=0.0)
+    assert 0 < trainer.progress.step < 30
+    trainer.train()
+    assert fingerprint(trainer) == fingerprint(unbroken)
     assert len(checkpoints(path / "checkpoints")) == 2
     assert not list((path / "checkpoints").glob(".tmp-*"))
 
@@ -48,29 +53,38 @@ def _newest(path: Path) -> int:
     return int(found[-1].name[5:]) if found else 0
 
 
-def test_sigterm_saves_at_that_very_step_and_exits_143(tmp_path: Path) -> None:
+def test_a_signal_saves_at_that_very_step_and_tells_it_by_the_exit_code(tmp_path: Path) -> None:
     unbroken = build(tmp_path / "unbroken")
     unbroken.train()
     path = tmp_path / "stopped"
     assert exit_code(run, path, "AdamW", 5.0, 12, signal.SIGTERM) == 143
     assert _newest(path) == 13
-    assert exit_code(run, path, "AdamW", 5.0, 20, signal.SIGINT) == 130
-    assert _newest(path) == 21
-    # a step after which an evaluation is due: the resumed run makes it
-    assert exit_code(run, path, "AdamW", 5.0, 29, signal.SIGTERM) == 143
-    assert not any('"step": 30, "eval' in line for line in (path / "metrics.jsonl").read_text().splitlines())
-    assert exit_code(run, path) == 0
-    assert path.with_suffix(".done").read_text() == fingerprint(unbroken)
+    # the last one is a step after which an evaluation is due: it is left to the resumed run, which makes it
+    for step, number in ((20, signal.SIGINT), (29, signal.SIGTERM)):
+        trainer = resumed(path)
+        signal_at(trainer, step, number)
+        handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+        with pytest.raises(SystemExit) as caught:
+            trainer.train()
+        assert caught.value.code == 128 + number
+        assert _newest(path) == step + 1
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+    assert _evaluated(path) == [10, 20]
+    trainer = resumed(path)
+    trainer.train()
+    assert _evaluated(path) == [10, 20, 30]
+    assert fingerprint(trainer) == fingerprint(unbroken)
+
+
+def _evaluated(path: Path) -> list[int]:
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [line["step"] for line in lines if "eval/F1" in line]
 
 
 def test_a_resumed_run_reads_the_posts_that_come_next(tmp_path: Path) -> None:
     build(tmp_path, epoch=1).train()
     loader = ToyLoader()
-    trainer = build(tmp_path, loader, epoch=2)
-    checkpoint = load_checkpoint(tmp_path, META)
-    assert checkpoint is not None
-    trainer.resume(checkpoint)
-    trainer.train()
+    resumed(tmp_path, loader, epoch=2).train()
     assert loader.steps == list(range(10, 20))
 
 
@@ -78,20 +92,14 @@ def test_best_figure_and_patience_survive(tmp_path: Path) -> None:
     trainer = build(tmp_path, epoch=1, patience=2)
     trainer.train()
     best, step = trainer.progress.best, trainer.progress.best_step
-    again = build(tmp_path, epoch=9, patience=2)
-    checkpoint = load_checkpoint(tmp_path, META)
-    assert checkpoint is not None
-    again.resume(checkpoint)
+    again = resumed(tmp_path, epoch=9, patience=2)
     assert (again.progress.best, again.progress.best_step) == (best, step)
     again.evaluate = lambda net, step: {"eval/F1": best}  # never better: equal is not
     summary = again.train()
     assert summary.stopped_early
     assert summary.steps == 30  # evaluations after 20 and 30 steps
     assert summary.best_step == step
-    stopped = build(tmp_path, loader := ToyLoader(), epoch=9, patience=2)
-    checkpoint = load_checkpoint(tmp_path, META)
-    assert checkpoint is not None
-    stopped.resume(checkpoint)
+    stopped = resumed(tmp_path, loader := ToyLoader(), epoch=9, patience=2)
     assert stopped.train().steps == 30
     assert loader.steps == []  # nothing goes on where patience was over
 
@@ -115,7 +123,5 @@ def test_another_run_is_refused_by_name(tmp_path: Path, change: dict[str, object
 
 def test_another_optimiser_is_refused(tmp_path: Path) -> None:
     build(tmp_path, epoch=1, num_train_iter=1).train()
-    checkpoint = load_checkpoint(tmp_path, META)
-    assert checkpoint is not None
     with pytest.raises(CheckpointError, match="--optim was AdamW, now it is SGD"):
-        build(tmp_path, epoch=1, optim="SGD").resume(checkpoint)
+        resumed(tmp_path, optim="SGD")

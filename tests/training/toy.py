@@ -177,28 +177,34 @@ def fingerprint(trainer: Trainer) -> str:
     return digest.hexdigest()
 
 
+def resumed(path: Path, loader: ToyLoader | None = None, **changes: Any) -> Trainer:
+    """A trainer that goes on where the run in `path` stopped, or begins."""
+    trainer = build(path, loader, **changes)
+    checkpoint = load_checkpoint(path, META)
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
+    return trainer
+
+
+def signal_at(trainer: Trainer, kill_step: int, number: int) -> None:
+    """Let signal `number` come to this process at the end of step `kill_step`."""
+    inner = trainer.step
+
+    def step(at: int, labelled: Views, unlabelled: Views) -> None:
+        inner(at, labelled, unlabelled)
+        if at == kill_step:
+            os.kill(os.getpid(), number)
+
+    trainer.step = step  # type: ignore[method-assign, assignment]
+
+
 def run(path: Path, optim: str = "AdamW", save_minutes: float = 5.0, kill_step: int = -1, number: int = 0) -> None:
-    """A process of its own: go on in `path` to the end, or until signal `number` comes at the end of `kill_step`.
-
-    Writes the fingerprint beside the folder once the run is done.
-    """
+    """A process of its own: go on in `path` to the end, or until signal `number` comes at the end of `kill_step`."""
     torch.set_num_threads(1)
-    loader = ToyLoader(pause=0.005)
-    trainer = build(path, loader, optim=optim, save_minutes=save_minutes, batch_size=4)
+    trainer = resumed(path, ToyLoader(pause=0.005), optim=optim, save_minutes=save_minutes)
+    signal_at(trainer, kill_step, number)
     with trainer.folder.lock():
-        checkpoint = load_checkpoint(path, META)
-        if checkpoint is not None:
-            trainer.resume(checkpoint)
-        inner = trainer.step
-
-        def step(at: int, labelled: Views, unlabelled: Views) -> None:
-            inner(at, labelled, unlabelled)
-            if at == kill_step:
-                os.kill(os.getpid(), number)
-
-        trainer.step = step  # type: ignore[method-assign]
         trainer.train()
-    path.with_suffix(".done").write_text(fingerprint(trainer))
 
 
 def processes_of(target: Any, arguments: list[tuple[Any, ...]]) -> list[BaseProcess]:

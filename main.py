@@ -1,0 +1,64 @@
+"""Train a model of a post's sentiment from a few labels, resume, or evaluate: options → posts → net → algorithm → trainer."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+from training.command_line import Options, parse, save_options
+
+
+def read_options(argv: list[str]) -> Options:
+    """The options of `argv`; a run that is resumed or evaluated again has those it was started with beneath them."""
+    options = parse(argv)
+    saved = Path(options.run.save_dir) / options.run.save_name / "options.yaml"
+    again = options.run.resume or options.run.eval_only
+    return parse(argv, under=saved) if again and saved.is_file() else options
+
+
+def run(options: Options, argv: list[str]) -> int:
+    """One run. Raises ValueError, with one sentence for the user, where something cannot be done."""
+    import torch
+
+    from training.assembly import assemble, choose_device
+    from training.distributed import start_processes, stop_processes
+    from training.outcome import conclude, describe
+    from training.run_folder import RunFolder
+    from training.session import prepare_folder, train
+
+    folder = RunFolder(Path(options.run.save_dir) / options.run.save_name)
+    processes = start_processes(options.run.gpu >= 0 and torch.cuda.is_available())
+    try:
+        device = choose_device(options, processes.local_rank, print if processes.first else lambda _: None)
+        with prepare_folder(folder, options, processes):
+            if options.run.deterministic:
+                torch.use_deterministic_algorithms(True)
+            assembly = assemble(options, device, processes)
+            if processes.first:
+                assembly.split.save(folder.split)
+                quiet = replace(assembly.options.run, resume=False, overwrite=False, eval_only=False)
+                save_options(replace(assembly.options, run=quiet), folder.options)
+            summary = None if options.run.eval_only else train(assembly, folder)
+            if processes.first:
+                print(describe(conclude(assembly, folder, summary, argv), folder))
+    finally:
+        stop_processes()
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    """Run the command line `argv`; a user's mistake is one sentence on stderr and exit code 2."""
+    warnings.simplefilter("default", UserWarning)
+    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)  # type: ignore[assignment]
+    options = read_options(argv)
+    try:
+        return run(options, argv)
+    except ValueError as error:
+        print(f"main.py: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,113 @@
+"""From options to a net, and from a saved net to the same one."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import AutoConfig, PretrainedConfig
+
+from nets.encoders import TEXT_NAMES, ImageEncoder, TextEncoder, image_encoder, small_text_config
+from nets.options import NetOptions
+from nets.post_net import Encoders, PostNet
+
+PLAN_FILE = "net.json"
+TEXT_FOLDER = "text"
+
+
+def nets() -> dict[str, type[PostNet]]:
+    """The nets that there are, by name: every PostNet with a `name` in a file of this folder.
+
+    Raises ValueError where two share one.
+    """
+    found: dict[str, type[PostNet]] = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        module = importlib.import_module(f"nets.{path.stem}")
+        for value in vars(module).values():
+            if not (isinstance(value, type) and issubclass(value, PostNet) and value.__module__ == module.__name__):
+                continue
+            if not value.name:
+                continue
+            if value.name in found:
+                raise ValueError(f"two nets are called {value.name!r}: {found[value.name].__module__}, {module.__name__}")
+            found[value.name] = value
+    return found
+
+
+def find(name: str) -> type[PostNet]:
+    """The net called `name`. Raises ValueError for a name that none has."""
+    known = nets()
+    if name not in known:
+        raise ValueError(f"--net {name}: there is none of that name; there are {', '.join(sorted(known))}")
+    return known[name]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is needed to make a net again without its weights; fits JSON. The text encoder's configuration is a
+    file of its own beside it."""
+
+    net: str
+    num_classes: int
+    options: dict[str, Any]  # NetOptions
+    image: dict[str, Any] | None  # ImageEncoder.plan
+    text_pooling: str | None
+
+
+def text_source(options: NetOptions) -> str:
+    """Folder or hub name from which text encoder and tokenizer are loaded; "" for one from scratch."""
+    if options.text_weights not in ("", "none"):
+        if not Path(options.text_weights).is_dir():
+            raise ValueError(f"--text_weights {options.text_weights}: there is no such folder")
+        return options.text_weights
+    return "" if options.text_weights == "none" else TEXT_NAMES.get(options.text_net, options.text_net)
+
+
+def build_net(
+    options: NetOptions, num_classes: int, image_size: int, vocabulary: int, text_length: int
+) -> tuple[PostNet, Plan]:
+    """The net that resolved `options` ask for, and its plan.
+
+    `vocabulary` and `text_length` shape a text encoder from scratch. Raises ValueError for names and files that are not
+    to be had.
+    """
+    kind = find(options.net)
+    image = text = None
+    if "image" in kind.reads:
+        frozen = options.batch_norm == "frozen" or (options.batch_norm == "auto" and options.image_weights != "none")
+        image = ImageEncoder(options.image_net, options.image_weights, image_size, frozen)
+    if "text" in kind.reads:
+        source = text_source(options)
+        if not source and options.text_net != "small":
+            config = AutoConfig.from_pretrained(TEXT_NAMES.get(options.text_net, options.text_net))
+        else:
+            config = small_text_config(vocabulary, text_length)
+        text = TextEncoder(source or config, options.text_pooling)
+    net = kind.from_options(options, Encoders(text, image), num_classes)
+    plan = Plan(
+        options.net, num_classes, asdict(options), image.plan if image else None, text.pooling if text else None
+    )
+    return net, plan
+
+
+def save_plan(plan: Plan, net: PostNet, text: nn.Module | None, folder: Path) -> None:
+    """Write what `rebuild` reads into `folder`; `text` is the text encoder, wherever it is just now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PLAN_FILE).write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
+    if text is not None:
+        text.net.config.save_pretrained(folder / TEXT_FOLDER)  # type: ignore[union-attr, operator]
+
+
+def rebuild(folder: Path) -> PostNet:
+    """The net that `save_plan` described in `folder`, with random weights."""
+    plan = Plan(**json.loads((folder / PLAN_FILE).read_text(encoding="utf-8")))
+    image = image_encoder(plan.image) if plan.image else None
+    text = None
+    if plan.text_pooling:
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder / TEXT_FOLDER, trust_remote_code=False)
+        text = TextEncoder(config, plan.text_pooling)
+    return find(plan.net).from_options(NetOptions(**plan.options), Encoders(text, image), plan.num_classes)

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets import ingest as ingesting
+from datasets.ingest import ingest, open_posts, source_paths
+from datasets.options import DataOptions, WorldOptions
+from datasets.posts import SENTIMENTS, Post
+from datasets.store import PostStore
+from tests.datasets.pictures import BAD, GOOD, LARGE, encoded, scene
+
+MVSA = Path(__file__).parents[3] / "shared" / "data" / "mvsa_single"
+
+
+def quarantine(store: PostStore) -> list[tuple[str, str, str]]:
+    with open(store.path / "quarantine.csv", newline="", encoding="utf-8") as file:
+        return [(row["id"], row["what"], row["reason"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_table_of_bad_input(tmp_path, capsys, num_workers):
+    """Good images are stored, bad ones quarantined; their posts stay where they have text."""
+    posts = [Post(name, "some text", data) for name, data in GOOD.items()]
+    posts += [Post(name, "some text", data) for name, (data, _) in BAD.items()]
+    posts += [Post(f"{name} without text", None, data) for name, (data, _) in BAD.items()]
+    (tmp_path / "broken.jpg").write_bytes(LARGE[:500])
+    posts += [
+        Post("missing file", "some text", tmp_path / "nowhere.jpg"),
+        Post("a folder", "some text", tmp_path),
+        Post("file", "some text", tmp_path / "broken.jpg"),
+        Post("empty text", "", GOOD["ok"]),
+        Post("blank text", " \n", GOOD["ok"]),
+        Post("nothing", "  "),
+        Post("half a surrogate", "good \ud83d day"),
+    ]
+    store = ingest([(iter(posts), None)], tmp_path / "s", SENTIMENTS, num_workers=num_workers)
+    refused = [(name, "image", reason) for name, (_, reason) in BAD.items()]
+    for name, (_, reason) in BAD.items():
+        refused += [(f"{name} without text", "image", reason)]
+        refused += [(f"{name} without text", "post", "neither text nor image")]
+    refused += [
+        ("missing file", "image", "missing"),
+        ("a folder", "image", "unreadable"),
+        ("file", "image", "truncated"),
+    ]
+    refused += [("nothing", "post", "neither text nor image")]
+    assert quarantine(store) == refused
+    dropped = {name for name, what, _ in refused if what == "post"}
+    rows = np.arange(len(store))
+    assert store.ids(rows) == [post.id for post in posts if post.id not in dropped]
+    with_image = [name for name, has_image in zip(store.ids(rows), store.has_image, strict=True) if has_image]
+    assert with_image == [*GOOD, "empty text", "blank text"]
+    assert [name for name, has in zip(store.ids(rows), store.has_text, strict=True) if not has] == with_image[-2:]
+    assert store.texts([len(store) - 1]) == ["good � day"]
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert "7 image (truncated)" in said
+    assert "10 post (neither text nor image)" in said
+
+
+def test_threads_change_nothing(tmp_path):
+    posts = [
+        Post(str(number), f"text {number}", encoded(scene(300 + number, 280, seed=number))) for number in range(150)
+    ]
+    one = ingest([(posts, None)], tmp_path / "one", SENTIMENTS)
+    many = ingest([(posts, None)], tmp_path / "many", SENTIMENTS, num_workers=3)
+    assert one.fingerprint == many.fingerprint
+    assert one.ids(range(150)) == [str(number) for number in range(150)]
+
+
+def test_posts_stream_through_the_threads():
+    """No more posts are drawn than a few chunks ahead of what was written."""
+    drawn = 0
+
+    def posts():
+        nonlocal drawn
+        for number in range(5000):
+            drawn += 1
+            yield Post(str(number), "text")
+
+    ready = ingesting._prepare_all(posts(), num_workers=2)
+    next(ready)
+    assert drawn <= 10 * ingesting.CHUNK
+    ready.close()
+
+
+def test_an_unknown_label_stops_ingest_and_leaves_nothing(tmp_path):
+    posts = [Post("1", "a", label="positive"), Post("2", "b", label="happy")]
+    with pytest.raises(ValueError, match="post 2: unknown label 'happy'; the classes are negative, neutral, positive"):
+        ingest([(posts, None)], tmp_path / "s", SENTIMENTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_reader_leaves_nothing(tmp_path):
+    def posts():
+        yield Post("1", "a")
+        raise ValueError("labels.txt line 2: no tab")
+
+    with pytest.raises(ValueError, match="line 2"):
+        ingest([(posts(), None)], tmp_path / "s", SENTIMENTS, num_workers=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_not_overwritten(tmp_path):
+    (tmp_path / "s").mkdir()
+    with pytest.raises(ValueError, match="is there already"):
+        ingest([([Post("1", "a")], None)], tmp_path / "s")
+    with pytest.raises(ValueError, match="no posts"):
+        ingest([([], None)], tmp_path / "empty")
+
+
+def test_splits_of_sources_and_repeated_ids(tmp_path, capsys):
+    train = [Post("1", "a"), Post("2", "b", split="validation"), Post("3", "c", split="test")]
+    test = [Post("1", "d"), Post("5", "e", split="train")]
+    store = ingest([(train, "train"), (test, "test")], tmp_path / "s", SENTIMENTS)
+    assert store.split.tolist() == [1, 2, 3, 3, 3]
+    assert "1 posts have the id of another" in capsys.readouterr().out
+
+
+def test_groups_are_stored(tmp_path):
+    image = encoded(scene(300, 300))
+    posts = [
+        Post("1", "a", image),
+        Post("2", "b"),
+        Post("3", "c", image),
+        Post("4", "d", group="g"),
+        Post("5", group="g", text="e"),
+    ]
+    assert ingest([(posts, None)], tmp_path / "s").group.tolist() == [0, 1, 0, 3, 3]
+
+
+def test_source_paths(tmp_path, capsys):
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    assert source_paths(DataOptions()) == []
+    assert source_paths(DataOptions(data_dir=a)) == [(Path(a), None)]
+    assert source_paths(DataOptions(train_data_dir=a)) == [(Path(a), None)]
+    assert source_paths(DataOptions(data_dir=a, train_data_dir=a, test_data_dir=a + "/")) == [(Path(a), None)]
+    assert source_paths(DataOptions(train_data_dir=a, test_data_dir=b)) == [(Path(a), "train"), (Path(b), "test")]
+    assert capsys.readouterr().out == ""
+    assert source_paths(DataOptions(data_dir=b, train_data_dir=a)) == [(Path(a), None)]
+    assert f"--data_dir {b} is not read" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--test_data_dir is given without --train_data_dir"):
+        source_paths(DataOptions(test_data_dir=b))
+
+
+def table(folder: Path, rows: int = 4) -> Path:
+    folder.mkdir(exist_ok=True)
+    lines = [f"{row},tweet number {row},{SENTIMENTS[row % 3]},{row}.jpg" for row in range(rows)]
+    (folder / "posts.csv").write_text("\n".join(["id,text,label,image", *lines]) + "\n")
+    for row in range(rows):
+        (folder / f"{row}.jpg").write_bytes(encoded(scene(seed=row)))
+    return folder / "posts.csv"
+
+
+def test_open_posts_ingests_once_and_again_when_the_posts_change(tmp_path, capsys):
+    options = DataOptions(data_dir=str(table(tmp_path / "d")), cache_dir=str(tmp_path / "cache"))
+    first = open_posts(options, WorldOptions())
+    assert len(first) == 4
+    assert first.has_image.all()
+    assert "ingested before" not in capsys.readouterr().out
+    assert open_posts(options, WorldOptions()).path == first.path
+    assert "ingested before" in capsys.readouterr().out
+    table(tmp_path / "d", rows=5)
+    second = open_posts(options, WorldOptions())
+    assert second.path != first.path
+    assert len(second) == 5
+
+
+def test_open_posts_ingests_again_when_a_missing_image_turns_up(tmp_path):
+    options = DataOptions(data_dir=str(table(tmp_path / "d")), cache_dir=str(tmp_path / "cache"))
+    image = tmp_path / "d" / "2.jpg"
+    content = image.read_bytes()
+    image.unlink()
+    assert open_posts(options, WorldOptions()).has_image.tolist() == [True, True, False, True]
+    image.write_bytes(content)
+    assert open_posts(options, WorldOptions()).has_image.all()
+
+
+def test_open_posts_clears_what_a_killed_process_left(tmp_path):
+    options = DataOptions(data_dir=str(table(tmp_path / "d")), cache_dir=str(tmp_path / "cache"))
+    store = open_posts(options, WorldOptions())
+    left = store.path.with_name(f".{store.path.name}-0123abcd")
+    os.rename(store.path, left)
+    (left / "store.json").unlink()
+    assert open_posts(options, WorldOptions()).fingerprint == store.fingerprint
+    assert not left.exists()
+
+
+def test_open_posts_joins_train_and_test_posts_and_reads_stores(tmp_path):
+    train, test = table(tmp_path / "a"), table(tmp_path / "b", rows=3)
+    options = DataOptions(train_data_dir=str(train), test_data_dir=str(test), cache_dir=str(tmp_path / "cache"))
+    store = open_posts(options, WorldOptions())
+    assert store.split.tolist() == [1, 1, 1, 1, 3, 3, 3]
+    assert open_posts(DataOptions(data_dir=str(store.path)), WorldOptions()).path == store.path
+    joined = replace(options, train_data_dir=str(store.path))
+    assert open_posts(joined, WorldOptions()).split.tolist() == [1, 1, 1, 1, 3, 3, 3, 3, 3, 3]
+    with pytest.raises(ValueError, match=r"--num_classes 5, but the posts have 3: negative, neutral, positive"):
+        open_posts(replace(options, num_classes=5), WorldOptions())
+    with pytest.raises(ValueError, match="does not exist"):
+        open_posts(replace(options, train_data_dir=str(tmp_path / "nowhere")), WorldOptions())
+
+
+def test_open_posts_draws_the_synthetic_world(tmp_path, capsys):
+    options = DataOptions(cache_dir=str(tmp_path))
+    store = open_posts(options, WorldOptions(world_posts=30))
+    assert len(store) == 30
+    assert store.classes == SENTIMENTS
+    assert "synthetic world" in capsys.readouterr().out
+    assert open_posts(options, WorldOptions(world_posts=30)).path == store.path
+    assert open_posts(options, WorldOptions(world_posts=30, world_seed=1)).fingerprint != store.fingerprint
+
+
+@pytest.mark.skipif(not MVSA.is_dir(), reason="needs ../shared/data/mvsa_single")
+def test_mvsa_single(tmp_path):
+    """The figures of the data's own description: 3,940 posts, 2,162 positive, 1,104 negative, 374 neutral."""
+    store = open_posts(DataOptions(data_dir=str(MVSA), cache_dir=str(tmp_path)), WorldOptions())
+    assert store.classes == SENTIMENTS
+    assert np.bincount(store.label + 1).tolist() == [300, 1104, 374, 2162]
+    assert store.has_image.all()
+    assert quarantine(store) == []
+    sizes = np.bincount(store.group)
+    assert 150 < (sizes > 1).sum() < 250
+    assert sizes.max() < 50

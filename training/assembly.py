@@ -1,0 +1,231 @@
+"""From options to everything that a run is made of: posts, split, net, algorithm, and the loaders between them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import algorithms
+from algorithms.base import Algorithm
+from datasets.augment import ViewMaker
+from datasets.batch import UNLABELLED, Batch
+from datasets.ingest import open_posts
+from datasets.loading import PostSource, TrainingLoader, evaluation_batches
+from datasets.order import Order
+from datasets.seeds import derive_seed
+from datasets.splits import Split, draw_split, read_ids
+from datasets.store import PostStore
+from datasets.tokens import TokenCache, train_tokenizer
+from nets.build import Plan, build_net, find, text_source
+from nets.post_net import PostNet
+from training.command_line import Options
+from training.defaults import frozen, resolve
+from training.distributed import Processes
+from training.ema import Ema
+from training.features import frozen_features
+
+NEUTRAL_SCALING = (0.5, 0.5, 0.5)
+"""Mean and standard deviation of pixels for a net that reads none."""
+
+
+def choose_device(options: Options, processes_local_rank: int = 0, say: Any = print) -> torch.device:
+    """The device that `--gpu` asks for; the CPU, said so, where there is no CUDA."""
+    if options.run.gpu < 0:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        say("there is no CUDA here: running on the CPU")
+        return torch.device("cpu")
+    number = options.run.gpu + processes_local_rank
+    if number >= torch.cuda.device_count():
+        raise ValueError(f"--gpu {options.run.gpu}: this machine has {torch.cuda.device_count()} CUDA devices, from 0 up")
+    return torch.device("cuda", number)
+
+
+def autocast_type(options: Options, device: torch.device) -> torch.dtype | None:
+    """bf16 on CUDA or where asked for, None for float32."""
+    asked = options.run.amp or options.run.precision == "bfloat16"
+    automatic = options.run.precision == "auto" and device.type == "cuda"
+    return torch.bfloat16 if asked or automatic else None
+
+
+@dataclass
+class Assembly:
+    """A run's parts. `options` are resolved. Frozen encoders are kept apart in `frozen`."""
+
+    options: Options
+    device: torch.device
+    processes: Processes
+    store: PostStore
+    split: Split
+    tokenizer: Any
+    net: PostNet
+    plan: Plan
+    frozen: dict[str, nn.Module]
+    source: PostSource
+    view_maker: ViewMaker
+
+    @cached_property
+    def ema(self) -> Ema:
+        """The moving average of the net."""
+        return Ema(self.net, self.options.training.ema_m)
+
+    @cached_property
+    def algorithm(self) -> Algorithm:
+        """The algorithm over net and teacher, on the device."""
+        kind = algorithms.find(self.options.run.algorithm)
+        own = kind.Options(**asdict(self.options.algorithm))
+        made = kind(own, self.net, self.ema.net, len(self.store.classes))
+        return made.to(self.device)
+
+    def make_loader(self, start: int, stop: int) -> TrainingLoader:
+        """Training batches for the steps `start` to `stop` - 1."""
+        options, processes = self.options, self.processes
+        labelled_posts = options.training.batch_size
+        seed, share = options.run.seed, {"rank": processes.rank, "world": processes.world}
+        labelled = Order(self.split.labelled, labelled_posts, seed, "labelled", **share)
+        views = self.algorithm.unlabelled_views
+        unlabelled = None
+        if views:
+            unlabelled = Order(
+                self.split.unlabelled, labelled_posts * options.training.uratio, seed, "unlabelled", **share
+            )
+        return TrainingLoader(
+            self.source, labelled, unlabelled, self.algorithm.labelled_views, views, self.view_maker, start, stop, seed,
+            options.data.num_workers, self.device,
+        )  # fmt: skip
+
+    def batches_of(self, rows: np.ndarray) -> Iterator[Batch]:
+        """The clean view of the posts in `rows`, for evaluation."""
+        size, workers = self.options.training.eval_batch_size, self.options.data.num_workers
+        return evaluation_batches(self.source, rows, size, self.view_maker, self.device, workers)
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """What a checkpoint and a run that goes on from it must have in common."""
+        weights = {name: list(value.shape) for name, value in self.algorithm.state_dict().items()}
+        same_course = ("epoch", "num_train_iter", "batch_size", "uratio", "lr", "warmup")
+        return {
+            "algorithm": self.options.run.algorithm,
+            "net": asdict(self.plan),
+            "weights": hashlib.sha256(repr(sorted(weights.items())).encode()).hexdigest(),
+            "store": self.store.fingerprint,
+            "split": self.split.fingerprint,
+            "classes": list(self.store.classes),
+            "seed": self.options.run.seed,
+            "own options": asdict(self.options.algorithm),
+            "training": {name: getattr(self.options.training, name) for name in same_course},
+        }
+
+    @property
+    def test_fingerprint(self) -> str:
+        """sha256 of posts and test rows: figures of runs with the same one may be compared."""
+        digest = hashlib.sha256(self.store.fingerprint.encode())
+        digest.update(np.ascontiguousarray(self.split.test, dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+
+def assemble(options: Options, device: torch.device, processes: Processes) -> Assembly:
+    """Everything that a run needs, from posts to net. Raises ValueError for a user's mistake anywhere in it.
+
+    The first process makes what is cached (store, tokens, features); the others then find it.
+    """
+    options = resolve(options)
+    if not processes.first:
+        processes.barrier()
+    store = open_posts(options.data, options.world)
+    split = _split(options, store)
+    tokenizer = _tokenizer(options, store)
+    tokens = _tokens(options, store, tokenizer, "text")
+    torch.manual_seed(derive_seed(options.run.seed, "initial weights"))
+    vocabulary = len(tokenizer) if tokenizer is not None else 0
+    net, plan = build_net(
+        options.net, len(store.classes), options.data.image_size, vocabulary, options.data.text_length
+    )
+    size, mean, std = _image_shape(plan)
+    options = replace(options, data=replace(options.data, image_size=size))
+    view_maker = ViewMaker(
+        mean, std, tokens, options.data.strong_text, options.data.modality_dropout, device, options.run.compile
+    )
+    known = np.full(len(store), UNLABELLED)
+    known[split.labelled] = store.label[split.labelled]
+    paraphrases = _tokens(options, store, tokenizer, "paraphrase") if store.has_paraphrase else None
+    readers: dict[str, Any] = {
+        "tokens": tokens, "image_size": size, "paraphrases": paraphrases, "fixed_length": options.run.compile,
+    }  # fmt: skip
+    out = {name: net.encoders.take_out(name) for name in frozen(options.net) if name in net.reads}
+    for name, encoder in out.items():
+        reading = {"image": {"image_size": size}, "text": {"tokens": tokens, "paraphrases": paraphrases}}[name]
+        raw = PostSource(store, known, **reading)  # type: ignore[arg-type]
+        folder = Path(options.data.cache_dir) / "features"
+        readers[f"{name}_features"] = frozen_features(
+            name, encoder, raw, view_maker, options.net.feature_views, folder, device
+        )
+    source = PostSource(store, known, **readers)
+    if processes.first:
+        processes.barrier()
+    net.to(device)
+    if options.run.compile:
+        net.compile()
+    return Assembly(options, device, processes, store, split, tokenizer, net, plan, out, source, view_maker)
+
+
+def _split(options: Options, store: PostStore) -> Split:
+    """The drawn split; what a person should know of it is printed."""
+    data = options.data
+    given = read_ids(data.labeled_ids_path) if data.labeled_ids_path else None
+    split = draw_split(
+        store, num_labels=data.num_labels, seed=options.run.seed, split_seed=data.split_seed,
+        label_balance=data.label_balance, val_ratio=data.val_ratio, test_ratio=data.test_ratio,
+        include_lb_to_ulb=data.include_lb_to_ulb, labeled_ids=given,
+    )  # fmt: skip
+    for name in ("validation", "test"):
+        if not len(getattr(split, name)):
+            raise ValueError(f"there is no labelled {name} post: raise --{name[:3] if name[0] == 'v' else name}_ratio")
+    for note in split.notes:
+        print(note)
+    return split
+
+
+def _tokenizer(options: Options, store: PostStore) -> Any:
+    """The tokenizer of the text net, trained on the store's texts where the net is from scratch; None without texts."""
+    if "text" not in find(options.net.net).reads:
+        return None
+    from transformers import AutoTokenizer
+
+    source = text_source(options.net)
+    if not source and options.net.text_net == "small":
+        folder = Path(options.data.cache_dir) / "tokenizers" / store.fingerprint[:16]
+        if (folder / "tokenizer.json").is_file():
+            return AutoTokenizer.from_pretrained(folder)
+        step = 8192
+        texts = (text for start in range(0, len(store), step)
+                 for text in store.texts(np.arange(start, min(start + step, len(store)))))  # fmt: skip
+        return train_tokenizer(texts, folder)
+    try:
+        return AutoTokenizer.from_pretrained(source or options.net.text_net, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"the tokenizer of {source or options.net.text_net} cannot be loaded ({str(error).splitlines()[0]}): "
+            "give --text_weights FOLDER, or --text_net small --text_weights none to train text net and tokenizer here"
+        ) from error
+
+
+def _tokens(options: Options, store: PostStore, tokenizer: Any, column: str) -> TokenCache | None:
+    if tokenizer is None:
+        return None
+    return TokenCache(store, tokenizer, options.data.text_length, Path(options.data.cache_dir) / "tokens", column)
+
+
+def _image_shape(plan: Plan) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """Pixels of the square that the net reads (0: none), mean and standard deviation of its pixels."""
+    if plan.image is None:
+        return 0, NEUTRAL_SCALING, NEUTRAL_SCALING
+    return plan.image["size"], tuple(plan.image["mean"]), tuple(plan.image["std"])

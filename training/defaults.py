@@ -1,0 +1,67 @@
+"""What options left open become: small and quick on the synthetic world, the field's usual values on real posts."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+from nets.options import NetOptions
+from training.command_line import Options
+
+SCRATCH_DIM, PRETRAINED_DIM = 128, 512
+NETS = {"scrd": "scrd", "scrd_released": "scrd_released"}
+"""The net that an algorithm is made for, where it is not the plain one."""
+
+
+def frozen(options: NetOptions) -> tuple[str, ...]:
+    """The encoders that `--freeze` names."""
+    return tuple(name.strip() for name in options.freeze.split(",") if name.strip())
+
+
+def synthetic(options: Options) -> bool:
+    """Whether the posts are those of the synthetic world."""
+    return not (options.data.data_dir or options.data.train_data_dir)
+
+
+def resolve(options: Options) -> Options:
+    """The same options with every `auto`, 0 or empty value that stands for a default replaced by it."""
+    small = synthetic(options)
+    net = _fill(
+        options.net,
+        net=NETS.get(options.run.algorithm, "concat"),
+        image_net=_image_net(options.net, small),
+        text_net="small" if small and not options.net.text_weights else "bert",
+        image_weights="none" if small else "",
+        text_weights="none" if small else "",
+    )
+    scratch = {net.image_weights, net.text_weights} == {"none"}
+    bert = net.text_net == "bert" and not net.text_weights
+    net = _fill(
+        net, feature_dim=SCRATCH_DIM if scratch else PRETRAINED_DIM, text_pooling="pooler" if bert else "mean"
+    )
+    live = set(frozen(net)) != {"image", "text"}
+    training = _fill(
+        options.training,
+        epoch=8 if small else 20,
+        num_train_iter=128 if small else 512,
+        lr=1e-3 if scratch or not live else 1e-4,
+    )
+    data = _fill(options.data, image_size=options.world.world_size if small else 0)
+    return replace(options, net=net, training=training, data=data)
+
+
+def _image_net(options: NetOptions, small: bool) -> str:
+    """The image net that the weights' file names, else the usual one."""
+    if options.image_weights in ("", "none"):
+        return "small" if small else "resnet18"
+    from nets.encoders import image_weights_net
+
+    return image_weights_net(options.image_weights) or "resnet18"
+
+
+def _fill(group: Any, **defaults: Any) -> Any:
+    """`group` with the defaults of the fields that were left open."""
+    left_open = ("auto", "", 0)
+    names = {field.name for field in fields(group)}
+    assert names >= set(defaults)
+    return replace(group, **{name: value for name, value in defaults.items() if getattr(group, name) in left_open})

@@ -1,0 +1,79 @@
+"""Features of frozen encoders: K weak and K strong views of every post, computed once, cached by what they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from datasets.augment import ViewMaker
+from datasets.features import FeatureCache, create_features
+from datasets.loading import PostSource, draw_numbers
+from nets.post_net import Encoders
+
+CHUNK = 64
+"""Posts encoded at a time."""
+VIEW_SEED = 0
+"""Views of frozen encoders are the same for every seed of a run, so that all runs share them."""
+
+
+def weights_fingerprint(module: nn.Module) -> str:
+    """sha256 of names and values of all weights."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def frozen_features(
+    name: str, encoder: nn.Module, source: PostSource, view_maker: ViewMaker, views: int, folder: Path, device: torch.device
+) -> FeatureCache:
+    """The features of encoder `name` ("image" or "text") for every post of the source's store.
+
+    Computed into a sub-folder of `folder`, named by the fingerprints of posts and weights and by how the views are made,
+    unless they are there. `encoder` is moved to `device`.
+    """
+    shown = (source.image_size,) if name == "image" else (view_maker.length, view_maker.strong_text)
+    about = {
+        "store": source.store.fingerprint, "weights": weights_fingerprint(encoder), "modality": name,
+        "views": views, "shown": list(shown),
+    }  # fmt: skip
+    path = folder / f"features-{name}-{hashlib.sha256(repr(about).encode()).hexdigest()[:16]}"
+    if not FeatureCache.there(path):
+        _compute(name, encoder.to(device).eval(), source, view_maker, views, path, about)
+    return FeatureCache(path)
+
+
+def _compute(
+    name: str, encoder: Any, source: PostSource, view_maker: ViewMaker, views: int, path: Path, about: dict[str, object]
+) -> None:
+    has = source.store.has_image if name == "image" else source.store.has_text
+    rows = np.flatnonzero(has)
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    kinds = [("clean", 0), *((kind, view) for kind in ("weak", "strong") for view in range(views))]
+    reader = Encoders(encoder if name == "text" else None, encoder if name == "image" else None)
+    with (
+        create_features(path, len(has), encoder.width, views, about=about) as arrays,
+        tqdm(total=len(rows) * len(kinds), desc=f"features of the frozen {name} encoder", unit="view") as bar,
+        torch.inference_mode(),
+    ):
+        for kind, view in kinds:
+            if name == "text" and kind == "weak":  # a weak view leaves the text as it is
+                arrays["weak"][view] = arrays["clean"]
+                bar.update(len(rows))
+                continue
+            out = arrays["clean"] if kind == "clean" else arrays[kind][view]
+            stream = f"{name} features {kind} {view}"
+            for number, chunk in enumerate(chunks):
+                draws = None if kind == "clean" else draw_numbers(VIEW_SEED, stream, number, len(chunk), 1)
+                raw = source.batch(chunk, (kind,), draws, labelled=False)
+                raw = {kind: raw[kind].to(view_maker.device)}
+                batch = view_maker(raw, VIEW_SEED, number, stream)[kind]
+                out[chunk] = reader(batch)[name].float().cpu().numpy()
+                bar.update(len(chunk))

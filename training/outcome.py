@@ -1,0 +1,164 @@
+"""What a run leaves: the best model, its figures on the test posts, predictions and report."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluation.metrics import score
+from evaluation.model_card import write_model_card
+from evaluation.predict import evaluate, predict
+from evaluation.report import write_report
+from evaluation.tables import write_predictions
+from nets.build import rebuild, save_plan
+from nets.post_net import PostNet
+from training.assembly import Assembly, autocast_type
+from training.checkpoint import load_state, load_weights, plain_state, save_weights
+from training.run_folder import RunFolder
+from training.trainer import Summary
+
+FROZEN_FILE = "frozen.safetensors"
+TOKENIZER_FOLDER = "tokenizer"
+
+
+def validate(assembly: Assembly, net: torch.nn.Module) -> dict[str, Any]:
+    """Scores of `net` on the validation posts."""
+    amp = autocast_type(assembly.options, assembly.device)
+    answers = predict(net, assembly.batches_of(assembly.split.validation), amp)
+    return score(answers.probabilities, assembly.store.label[answers.rows], assembly.store.classes)
+
+
+def keep_model(assembly: Assembly, folder: RunFolder) -> None:
+    """Put beside the best weights all that is needed to read new posts without hub or original weights."""
+    best = folder.best.parent
+    text = assembly.frozen.get("text") or assembly.net.encoders.live["text"] if "text" in assembly.net.reads else None
+    save_plan(assembly.plan, assembly.net, text, best)
+    if assembly.tokenizer is not None:
+        assembly.tokenizer.save_pretrained(best / TOKENIZER_FOLDER)
+    if assembly.frozen:
+        state = {
+            f"encoders.live.{name}.{key}": value
+            for name, encoder in assembly.frozen.items()
+            for key, value in plain_state(encoder).items()
+        }
+        save_weights(best / FROZEN_FILE, state)
+
+
+def load_model(folder: RunFolder) -> PostNet:
+    """The best net of a run, all encoders in it, in evaluation mode. Raises ValueError where a run has none."""
+    best = folder.best.parent
+    if not folder.best.is_file() or not (best / "net.json").is_file():
+        raise ValueError(f"{folder.path} holds no trained model (best/model.safetensors): is it a finished run?")
+    state = load_weights(folder.best)
+    if (best / FROZEN_FILE).is_file():
+        state |= load_weights(best / FROZEN_FILE)
+    net = rebuild(best)
+    load_state(net, state, folder.best)
+    return net.eval()
+
+
+def load_weights_of(path: Path) -> dict[str, torch.Tensor]:
+    """The weights at `path`: a file, a checkpoint's folder (its averaged net), or a run's folder (its best net)."""
+    files = (path, path / "ema.safetensors", path / "best" / "model.safetensors", path / "model.safetensors")
+    for file in files:
+        if file.is_file():
+            return load_weights(file)
+    raise ValueError(f"--load_path {path}: there are no weights (a .safetensors file, a checkpoint or a run's folder)")
+
+
+def conclude(assembly: Assembly, folder: RunFolder, summary: Summary | None, argv: list[str]) -> dict[str, Any]:
+    """Read the test posts once with the best model; write results, predictions, model card and report.
+
+    `summary` is None where nothing was trained now: steps and seconds are then those of the results that are there.
+    """
+    net = assembly.ema.net
+    load_state(net, load_weights(folder.best), folder.best)
+    amp = autocast_type(assembly.options, assembly.device)
+    scores, answers = evaluate(net, assembly.batches_of, assembly.split.test, assembly.store, amp)
+    before = _before(folder) if summary is None else {}
+    options = assembly.options
+    results = {
+        "name": _name(assembly),
+        "algorithm": options.run.algorithm,
+        "net": options.net.net,
+        "seed": options.run.seed,
+        "num_labels": len(assembly.split.labelled),
+        "classes": list(assembly.store.classes),
+        "split_fingerprint": assembly.split.fingerprint,
+        "store_fingerprint": assembly.store.fingerprint,
+        "test_fingerprint": assembly.test_fingerprint,
+        "validation": validate(assembly, net),
+        "test": scores,
+        "steps": summary.steps if summary else before.get("steps", 0),
+        "best_step": summary.best_step if summary else before.get("best_step", -1),
+        "skipped": summary.skipped if summary else before.get("skipped", 0),
+        "seconds": summary.seconds if summary else before.get("seconds", 0.0),
+        "peak_memory_gib": before.get("peak_memory_gib", _peak_memory(assembly.device)),
+        "command": before.get("command", shlex.join(["python", "main.py", *argv])),
+        "torch": torch.__version__,
+    }
+    _write_json(folder.results, results)
+    write_predictions(folder.predictions, assembly.store, answers, assembly.store.classes)
+    write_model_card(folder.path)
+    write_report(folder.path, assembly.store, answers, assembly.split)
+    return results
+
+
+def describe(results: dict[str, Any], folder: RunFolder) -> str:
+    """The figures of a run in a few lines."""
+    lines = []
+    for name, found in results["test"].items():
+        recall = ", ".join(f"{label} {value:.2f}" for label, value in found["recall"].items() if value is not None)
+        lines.append(
+            f"test, {name.replace('_', ' ')}: accuracy {found['accuracy']:.3f}, macro-F1 {found['macro_f1']:.3f}, "
+            f"recall {recall} ({found['n']} posts)"
+        )
+    return "\n".join([*lines, f"report: {folder.report}"])
+
+
+def _name(assembly: Assembly) -> str:
+    """The algorithm and every option of its own and of its net that is not the default: what a table calls the run."""
+    options = assembly.options
+    changed = [
+        f"{name}={value}"
+        for group in (options.algorithm, options.net)
+        for name, value in asdict(group).items()
+        if name in _TOLD and value != getattr(type(group)(), name)
+    ]
+    changed += [
+        f"{name}={value}" for name, value in asdict(options.algorithm).items()
+        if name not in _TOLD and value != getattr(type(options.algorithm)(), name)
+    ]  # fmt: skip
+    return " ".join([options.run.algorithm, *sorted(changed)])
+
+
+_TOLD = {"decoupling", "selection"}
+
+
+def _before(folder: RunFolder) -> dict[str, Any]:
+    """The results that are there already, {} where there are none."""
+    return json.loads(folder.results.read_text(encoding="utf-8")) if folder.results.is_file() else {}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _peak_memory(device: torch.device) -> float:
+    """Most memory that this process held, GiB: on the device where it is CUDA, else of the host."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+

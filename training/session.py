@@ -1,0 +1,117 @@
+"""One run in its folder: made ready, trained or resumed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from training.assembly import Assembly, autocast_type
+from training.checkpoint import load_checkpoint, load_state
+from training.command_line import Options
+from training.defaults import frozen
+from training.distributed import Processes
+from training.monitor import Monitor, evaluation_figures
+from training.optimisers import build_optimiser
+from training.outcome import keep_model, load_weights_of, validate
+from training.run_folder import RunFolder
+from training.trainer import Summary, Trainer
+
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+"""cuBLAS gives the same bits again only with a workspace of fixed size, named before it starts."""
+
+
+@contextmanager
+def prepare_folder(folder: RunFolder, options: Options, processes: Processes) -> Iterator[None]:
+    """Hold the run's folder: cleared with --overwrite, refused where another run left something and nobody said what
+    to do with it. Raises ValueError then."""
+    if options.run.deterministic:
+        os.environ.setdefault(CUBLAS, ":4096:8")
+    if not processes.first:
+        yield
+        return
+    if options.run.eval_only and not folder.best.is_file():
+        raise ValueError(f"--eval_only: {folder.path} holds no trained model (best/model.safetensors)")
+    if folder.started and not (options.run.resume or options.run.overwrite or options.run.eval_only):
+        raise ValueError(
+            f"{folder.path} holds a run already: --resume goes on with it, --overwrite throws it away, "
+            "--save_name gives this one a folder of its own"
+        )
+    with folder.lock():
+        if options.run.overwrite:
+            folder.clear()
+        yield
+
+
+def train(assembly: Assembly, folder: RunFolder) -> Summary:
+    """Train the assembled run to its end; from a checkpoint with --resume or --load_path."""
+    options, net = assembly.options, assembly.net
+    live = dict(net.encoders.live.items())
+    weights = {"image": options.net.image_weights, "text": options.net.text_weights}
+    pretrained = [name for name in live if weights[name] != "none" and name not in frozen(options.net)]
+    optimiser, schedule = build_optimiser(
+        assembly.algorithm, options.training, options.training.epoch * options.training.num_train_iter, live, pretrained
+    )
+    monitor = Monitor(
+        folder, options.training.epoch * options.training.num_train_iter, options.training.num_train_iter,
+        assembly.processes.first,
+    )  # fmt: skip
+
+    def evaluate(net: nn.Module, step: int) -> Mapping[str, float]:
+        scores = validate(assembly, net)
+        monitor.add_confusion(step, scores["confusion"], assembly.store.classes)
+        return evaluation_figures(scores)
+
+    trainer = Trainer(
+        assembly.algorithm, assembly.ema, optimiser, schedule, assembly.make_loader, evaluate, monitor, folder,
+        options.training, seed=options.run.seed, device=assembly.device, meta=assembly.meta,
+        autocast=autocast_type(options, assembly.device), truth=_truth(assembly), classes=assembly.store.classes,
+        processes=assembly.processes,
+    )  # fmt: skip
+    _start(trainer, assembly, folder)
+    if assembly.processes.first:
+        print(_opening(assembly))
+        keep_model(assembly, folder)
+    return trainer.train()
+
+
+def _start(trainer: Trainer, assembly: Assembly, folder: RunFolder) -> None:
+    """Go on from a checkpoint, or begin with given weights."""
+    run = assembly.options.run
+    if run.resume:
+        checkpoint = load_checkpoint(Path(run.load_path or folder.path), assembly.meta)
+        if checkpoint is not None:
+            trainer.resume(checkpoint)
+            if assembly.processes.first:
+                print(f"going on after step {checkpoint.step} ({checkpoint.path})")
+        elif run.load_path:
+            raise ValueError(f"--load_path {run.load_path}: there is no checkpoint to go on from")
+        elif assembly.processes.first:
+            print(f"--resume: nothing is saved in {folder.path} yet, so the run starts")
+    elif run.load_path:
+        for net in (assembly.net, assembly.ema.net):
+            load_state(net, load_weights_of(Path(run.load_path)), run.load_path)
+
+
+def _truth(assembly: Assembly) -> torch.Tensor:
+    """Classes of the training posts, for the pseudo-label accuracy; those of validation and test posts stay unread."""
+    truth = torch.full((len(assembly.store),), -1, dtype=torch.int64)
+    truth[assembly.split.unlabelled] = torch.from_numpy(assembly.store.label[assembly.split.unlabelled].astype("int64"))
+    return truth.to(assembly.device)
+
+
+def _opening(assembly: Assembly) -> str:
+    """What is about to be trained, in two lines."""
+    options, split = assembly.options, assembly.split
+    trained = sum(value.numel() for value in assembly.net.parameters() if value.requires_grad)
+    kept = f", {', '.join(assembly.frozen)} frozen" if assembly.frozen else ""
+    return (
+        f"{options.run.algorithm}, net {options.net.net}: image {options.net.image_net}, text {options.net.text_net}"
+        f"{kept}; {trained:,} weights to train on {assembly.device}\n"
+        f"{len(split.labelled):,} labelled, {len(split.unlabelled):,} unlabelled, {len(split.validation):,} validation "
+        f"and {len(split.test):,} test posts; split {split.fingerprint[:12]}, seed {options.run.seed}"
+    )
