@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
-from training.command_line import Options, parse, save_options
+from datasets.folders import DISK_ERRORS
+from training.command_line import Options, parse
 
 
 def read_options(argv: list[str]) -> Options:
@@ -26,7 +26,7 @@ def run(options: Options, argv: list[str]) -> int:
     from training.distributed import start_processes, stop_processes
     from training.outcome import conclude, describe
     from training.run_folder import RunFolder
-    from training.session import prepare_folder, train
+    from training.session import check_split, prepare_folder, train
 
     folder = RunFolder(Path(options.run.save_dir) / options.run.save_name)
     processes = start_processes(options.run.gpu >= 0 and torch.cuda.is_available())
@@ -36,10 +36,8 @@ def run(options: Options, argv: list[str]) -> int:
             if options.run.deterministic:
                 torch.use_deterministic_algorithms(True)
             assembly = assemble(options, device, processes)
-            if processes.first:
-                assembly.split.save(folder.split)
-                quiet = replace(assembly.options.run, resume=False, overwrite=False, eval_only=False)
-                save_options(replace(assembly.options, run=quiet), folder.options)
+            if options.run.eval_only:
+                check_split(assembly, folder)
             summary = None if options.run.eval_only else train(assembly, folder)
             if processes.first:
                 print(describe(conclude(assembly, folder, summary, argv), folder))
@@ -57,7 +55,12 @@ def main(argv: list[str]) -> int:
         return run(options, argv)
     except ValueError as error:
         print(f"main.py: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        where = error.filename or Path(options.run.save_dir) / options.run.save_name
+        print(f"main.py: {where}: {error.strerror}; see to it and go on with --resume", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

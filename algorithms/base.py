@@ -48,11 +48,14 @@ class Algorithm(nn.Module, ABC):
     Subclasses set the class variables and write `step`. Running statistics are buffers, updated in place on the device
     in O(batch). `forward` is `step`, so that DistributedDataParallel can wrap an algorithm like any module. `teacher`
     is the exponential moving average of `net`; it is no submodule, gets no gradient and is always in evaluation mode.
+    With `restarts_average` it begins anew, from the net as it is, at the first step of every epoch, and its momentum
+    is --ema_m from the first step on.
     """
 
     name: ClassVar[str]
     labelled_views: ClassVar[tuple[str, ...]] = ("weak",)
     unlabelled_views: ClassVar[tuple[str, ...]] = ("weak", "strong")
+    restarts_average: ClassVar[bool] = False
 
     @dataclass(frozen=True)
     class Options:

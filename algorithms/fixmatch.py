@@ -1,4 +1,4 @@
-"""FixMatch (Sohn et al., NeurIPS 2020, arXiv 2001.07685): confident predictions on weak views label the strong views."""
+"""FixMatch (Sohn et al., NeurIPS 2020, arXiv 2001.07685): confident predictions on weak views label strong views."""
 
 from __future__ import annotations
 

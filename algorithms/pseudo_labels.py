@@ -14,7 +14,7 @@ def consistency_loss(logits: Tensor, pseudo_label: Tensor, mask: Tensor) -> Tens
 
 
 class ClassThreshold(nn.Module):
-    """Thresholds that a class earns as the net learns it (Wang et al., FreeMatch, ICLR 2023, eqs. 5-8), under a ceiling.
+    """Thresholds that a class earns as the net learns it, under a ceiling (Wang et al., FreeMatch, ICLR 2023, eq. 5-8).
 
     τ_c = ceiling · p̃_c / max p̃, where p̃ is a moving average of the mean prediction. A class predicted seldom gets a low
     threshold and is not lost. State is O(C), updated in place.
@@ -24,6 +24,8 @@ class ClassThreshold(nn.Module):
         momentum: of the moving average.
         floor: share of the ceiling below which no threshold falls.
     """
+
+    mean_prediction: Tensor  # (C,)
 
     def __init__(self, num_classes: int, momentum: float = 0.99, floor: float = 0.5) -> None:
         super().__init__()
@@ -50,7 +52,12 @@ class DistributionAlignment(nn.Module):
         strength: 1 aligns fully, 0 not at all.
     """
 
-    def __init__(self, num_classes: int, momentum: float = 0.99, strength: float = 1.0, target: Tensor | None = None):
+    mean_prediction: Tensor  # (C,)
+    target: Tensor  # (C,)
+
+    def __init__(
+        self, num_classes: int, momentum: float = 0.99, strength: float = 1.0, target: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.momentum, self.strength = momentum, strength
         uniform = torch.full((num_classes,), 1 / num_classes)

@@ -2,7 +2,7 @@
 
 L = L_sup + λ_u L_u + λ_dec L_dec + λ_sel L_sel
 L_sup = CE(p_f, y) + CE(p_m, y) + ½ Σ_{m∈{t,v}} filter_m · CE(p_m, y)
-L_u   = Σ_{k∈{f,t,v}} mean 1[max p_k(weak) ≥ τ] CE(p_k(strong), argmax p_k(weak)), for k = f filtered by PLF
+L_u   = U_f + ½ (U_t + U_v), U_k = mean 1[max p_k(weak) ≥ τ] CE(p_k(strong), argmax p_k(weak)), U_f filtered by PLF
 L_dec = L_cyc + L_rec + 0.1 (L_mar + L_ort)
 L_sel = KL(u ‖ π), u_k ∝ exp(−CE(p_k, y) / T_u)
 """
@@ -22,7 +22,8 @@ from algorithms.options import PseudoLabelOptions
 from algorithms.pseudo_labels import ClassThreshold, DistributionAlignment, consistency_loss
 from datasets.batch import Batch, Views
 from nets.post_net import MODALITIES
-from nets.prediction import COMMON, IMAGE, TEXT, Prediction
+from nets.prediction import COMMON, IMAGE, TEXT, FullPrediction, Prediction
+from nets.scrd import ScrdNet
 
 MODALITY_WEIGHT = 0.5
 LOSS_MOMENTUM = 0.99
@@ -38,14 +39,15 @@ class Scrd(Algorithm):
         """SCRD"""
 
         plf: Literal["match", "figure", "code", "none"] = "match"
-        """Filter of pseudo-labels: the deciding modality must agree (match), both private parts must support the
-        pseudo-label (figure of the paper), the common part must support both modalities (released code), or none."""
+        """Filter of pseudo-labels: the deciding modality must agree (match), a private part must support the
+        pseudo-label (figure of the paper), a deciding common part must support both modalities (released code), or
+        none."""
         plf_scale: float = 1.0
         """Loss above which figure and code reject, in units of the running supervised loss."""
         plf_epochs: int = -1
         """Epochs in which figure and code filter; -1: all (released code: 11)."""
         guard: Literal["threshold", "align", "none"] = "threshold"
-        """Against a class that nobody predicts any more: thresholds that a class earns, aligned predictions, or none."""
+        """Against a class that nobody predicts any more: a threshold for each class, aligned predictions, or none."""
         label_filter_floor: float = 0.3
         """Weight of the labelled posts that the label filter rejects for one modality; 1: no label filter."""
         decoupling_loss_ratio: float = 1.0
@@ -55,7 +57,13 @@ class Scrd(Algorithm):
         selection_temperature: float = 0.5
         """Temperature of the target of that loss."""
 
+    net: ScrdNet
+    running_loss: Tensor  # ()
+    running_weight: Tensor  # ()
+
     def __init__(self, options: Options, net: nn.Module, teacher: nn.Module, num_classes: int) -> None:
+        if not isinstance(net, ScrdNet):
+            raise ValueError("--algorithm scrd learns with --net scrd (or auto)")
         super().__init__(options, net, teacher, num_classes)
         self.register_buffer("running_loss", torch.tensor(0.0))
         self.register_buffer("running_weight", torch.tensor(0.0))
@@ -65,8 +73,8 @@ class Scrd(Algorithm):
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
         known, strong = labelled["weak"], unlabelled["strong"]
-        answer, learner = self.predict(known, strong)
-        target = self.teach(unlabelled["weak"])
+        answer, learner = map(_full, self.predict(known, strong))
+        target = _full(self.teach(unlabelled["weak"]))
 
         sup_loss, final_loss = self.supervised_loss(answer, known)
         pseudo = self.pseudo_labels(target, unlabelled["weak"], step)
@@ -100,7 +108,7 @@ class Scrd(Algorithm):
         """Moving average of the supervised loss of the final head, without the bias of its start at zero."""
         return self.running_loss / self.running_weight.clamp(min=1e-6)
 
-    def supervised_loss(self, answer: Prediction, batch: Batch) -> tuple[Tensor, Tensor]:
+    def supervised_loss(self, answer: FullPrediction, batch: Batch) -> tuple[Tensor, Tensor]:
         """L_sup and its first term. A labelled post trains a modality's own head in full only where the common head,
         reading the modality's private part, finds the label: a text that says nothing of it should not be made to."""
         label = batch.label
@@ -116,17 +124,17 @@ class Scrd(Algorithm):
         return loss, final_loss
 
     @torch.no_grad()
-    def pseudo_labels(self, target: Prediction, batch: Batch, step: Step) -> dict[str, Tensor]:
+    def pseudo_labels(self, target: FullPrediction, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Labels and masks of the final, text and image heads for the (B,) unlabelled posts, from weak views."""
         probabilities = target.logits.softmax(dim=1)
         if self.options.guard == "align":
             probabilities = self.alignment(probabilities)
         self.thresholds.update(probabilities)
-        adaptive = self.options.guard == "threshold"
+        adaptive = self.options.guard == "threshold" and self.options.threshold <= 1  # above 1 means never
         threshold = self.thresholds(self.options.threshold) if adaptive else None
         confidence, label = probabilities.max(dim=1)
         confident = self._confident(confidence, label, threshold)
-        supported = self.supported(target, label, step).to(confident.dtype)
+        supported = self.supported(target, label, batch, step).to(confident.dtype)
         pseudo = {
             "label": label, "confidence": confidence, "mask": confident * supported,
             "dropped": confident * (1 - supported),
@@ -144,10 +152,10 @@ class Scrd(Algorithm):
         least = self.options.threshold if threshold is None else threshold[label]
         return (confidence >= least).to(torch.float32)
 
-    def supported(self, target: Prediction, label: Tensor, step: Step) -> Tensor:
-        """(B,) bool: the pseudo-label filter lets the post through (specs of PLF: `--plf`)."""
+    def supported(self, target: FullPrediction, label: Tensor, batch: Batch, step: Step) -> Tensor:
+        """(B,) bool: the pseudo-label filter (`--plf`) lets the post through. A modality that it lacks has no say."""
         rule = self.options.plf
-        chosen = target.selection.argmax(dim=1)
+        chosen = COMMON - target.selection.flip(1).argmax(dim=1)  # among equals (selection none) the common part
         heads = torch.stack([target.text_logits, target.image_logits, target.common_logits], dim=1)
         if rule == "match":
             deciding = heads.argmax(dim=2).gather(1, chosen.unsqueeze(1)).squeeze(1)
@@ -156,20 +164,22 @@ class Scrd(Algorithm):
         if not active:
             return torch.ones_like(label, dtype=torch.bool)
         limit = self.options.plf_scale * self.usual_loss()
+        present = torch.stack([batch.has_text, batch.has_image], dim=1)
         if rule == "figure":
             doubts = [self.doubt(self.teacher, "common", target.parts[name], label) for name in MODALITIES]
-            return (doubts[0] <= limit) | (doubts[1] <= limit)
+            return ((torch.stack(doubts, dim=1) <= limit) & present).any(dim=1)
         own = {"text": heads[:, TEXT].argmax(dim=1), "image": heads[:, IMAGE].argmax(dim=1)}
         doubts = [self.doubt(self.teacher, name, target.parts["common"], own[name]) for name in MODALITIES]
-        return (chosen != COMMON) | ((doubts[0] <= limit) & (doubts[1] <= limit))
+        return (chosen != COMMON) | ((torch.stack(doubts, dim=1) <= limit) | ~present).all(dim=1)
 
     @staticmethod
     @torch.no_grad()
     def doubt(net: nn.Module, head: str, part: Tensor, label: Tensor) -> Tensor:
         """(B,) cross-entropy of `label` under a head that reads a part, its own or another's."""
+        assert isinstance(net, ScrdNet)
         return cross_entropy(net.heads[head](part).float(), label, reduction="none")
 
-    def unsupervised_loss(self, learner: Prediction, pseudo: dict[str, Tensor]) -> Tensor:
+    def unsupervised_loss(self, learner: FullPrediction, pseudo: dict[str, Tensor]) -> Tensor:
         """L_u over the final, text and image heads."""
         loss = consistency_loss(learner.logits, pseudo["label"], pseudo["mask"])
         for name, logits in (("text", learner.text_logits), ("image", learner.image_logits)):
@@ -177,14 +187,20 @@ class Scrd(Algorithm):
         return loss
 
     def decoupling_loss(
-        self, answer: Prediction, learner: Prediction, known: Batch, strong: Batch, pseudo: dict[str, Tensor]
+        self,
+        answer: FullPrediction,
+        learner: FullPrediction,
+        known: Batch,
+        strong: Batch,
+        pseudo: dict[str, Tensor],
     ) -> Tensor:
-        """L_dec over the views that have a gradient anyway; the margin trusts labels and accepted pseudo-labels only."""
+        """L_dec over the views that have a gradient anyway; the margin trusts labels and accepted pseudo-labels."""
         if "rebuilt_text" not in answer.parts:
             return answer.logits.new_zeros(())
         parts = {name: torch.cat([answer.parts[name], learner.parts[name]]) for name in answer.parts}
         present = {
-            "text": torch.cat([known.has_text, strong.has_text]), "image": torch.cat([known.has_image, strong.has_image]),
+            "text": torch.cat([known.has_text, strong.has_text]),
+            "image": torch.cat([known.has_image, strong.has_image]),
         }  # fmt: skip
         label = torch.cat([known.label, pseudo["label"]])
         trusted = torch.cat([torch.ones_like(known.label, dtype=torch.bool), pseudo["mask"] > 0])
@@ -196,7 +212,7 @@ class Scrd(Algorithm):
         shape = margin + decoupling.orthogonality(parts, present)
         return decoupling.cycle(parts, present) + decoupling.reconstruction(parts, present) + 0.1 * shape
 
-    def selection_loss(self, answer: Prediction, batch: Batch) -> Tensor:
+    def selection_loss(self, answer: FullPrediction, batch: Batch) -> Tensor:
         """L_sel: the selection should be as each part's own head knows the label, among the parts that are there."""
         if not answer.selection_logits.requires_grad:
             return answer.logits.new_zeros(())
@@ -209,3 +225,6 @@ class Scrd(Algorithm):
         return (utility * (log_utility - log_selection)).sum(dim=1).mean()
 
 
+def _full(prediction: Prediction) -> FullPrediction:
+    assert isinstance(prediction, FullPrediction)
+    return prediction

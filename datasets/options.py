@@ -106,7 +106,7 @@ class WorldOptions:
     """Share of posts without a text."""
     world_duplicates: float = 0.03
     """Share of posts that are near-duplicates of another."""
-    world_noise: float = 0.3
+    world_noise: float = 0.2
     """Difficulty, 0 to 1: how much of text and image says nothing, or sarcasm, about the sentiment."""
     world_teacher_noise: float = 1.0
     """Errors of the text teacher: 0 is always right about the text, 1 errs as the published teacher does."""

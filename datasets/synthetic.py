@@ -138,7 +138,7 @@ def draw_truth(rng: np.random.Generator, options: WorldOptions) -> Truth:
     if kind < options.world_missing_image + options.world_missing_text:
         return Truth(label, None, label, -1.0, 0.2 + 0.8 * second, "image")
     if kind < options.world_missing_image + options.world_missing_text + options.world_conflict:
-        width = 0.5 + 0.3 * options.world_noise
+        width = 0.45 + 0.3 * options.world_noise
         loud, soft = 1.0 - width * first, width * second
         if image_right:
             return Truth(label, other, label, soft, loud, "image")

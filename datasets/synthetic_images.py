@@ -54,11 +54,11 @@ def draw_image(rng: np.random.Generator, label: int, strength: float, noise: flo
     draw = ImageDraw.Draw(image)
     clear = min(1.0, max(0.0, strength + 0.3 * noise * float(rng.standard_normal())))
     _clutter(rng, draw, side, round(between(rng, 0.0, 1.0) * 10 * noise))
-    hidden = chance(rng, 0.6 * noise * (1.0 - clear))
+    hidden = chance(rng, 0.5 * noise * (1.0 - clear))
     x = between(rng, 0.32, 0.68)
     if not hidden:
         y = between(rng, 0.35, 0.65)
-        _motif(rng, draw, side, paper, (x, y), between(rng, 0.15, 0.18) + 0.13 * clear, label, clear, noise)
+        _motif(rng, draw, side, paper, (x, y), between(rng, 0.12, 0.15) + 0.2 * clear, label, clear, noise)
         if chance(rng, 0.15 + 0.4 * clear):
             aside = (x + 0.42) % 1.0 * 0.7 + 0.15, between(rng, 0.2, 0.85)
             _motif(rng, draw, side, paper, aside, between(rng, 0.1, 0.15), label, clear, noise)
@@ -116,17 +116,17 @@ def _motif(
     noise: float,
 ) -> None:
     """One motif at `place` (shares of the side), as large, contrasted and unambiguous as it is clear."""
-    valence = (label - 1) * (0.5 + 0.5 * clear) + 0.45 * noise * float(rng.standard_normal())
+    valence = (label - 1) * (0.5 + 0.5 * clear) + 0.4 * noise * float(rng.standard_normal())
     pen = Pen(
         draw,
         x=place[0] * side,
         y=place[1] * side,
         scale=radius * side,
         tilt=between(rng, -0.25, 0.25),
-        fade=0.55 * (1.0 - clear) * between(rng, 0.6, 1.0),
+        fade=0.65 * (1.0 - clear) * between(rng, 0.6, 1.0),
         paper=paper,
     )
-    pick_tail(rng, MOTIFS, 1.6)(pen, min(1.0, max(-1.0, valence)), rng)
+    pick_tail(rng, MOTIFS, 1.4)(pen, min(1.0, max(-1.0, valence)), rng)
 
 
 def _clutter(rng: np.random.Generator, draw: ImageDraw.ImageDraw, side: int, pieces: int) -> None:
@@ -160,5 +160,5 @@ def _grain(rng: np.random.Generator, image: Image.Image, noise: float) -> Image.
     shade = Image.fromarray(light.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC)
     row, column = (int(value) for value in rng.integers(0, size, 2))
     grain = _noise_plates(size)[row : row + size, column : column + size]
-    pixels = np.asarray(image, dtype=np.float32) + np.asarray(shade)[:, :, None] + (2.0 + 24.0 * noise) * grain
+    pixels = np.asarray(image, dtype=np.float32) + np.asarray(shade)[:, :, None] + (2.0 + 20.0 * noise) * grain
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))

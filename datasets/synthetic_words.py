@@ -7,6 +7,9 @@ company that they keep.
 
 from __future__ import annotations
 
+import re
+from itertools import chain
+
 from datasets.seeds import generator
 from datasets.synthetic_draws import pick
 
@@ -78,27 +81,6 @@ _EMOJI = (
     "😍 😂 😀 😊 👍 🎉 💕 😁 🥰 😎 😄 😃 😆 😇 😋 😻".split(),
 )
 
-
-def _coined(label: int) -> list[str]:
-    """The slang of one class: pronounceable words that exist nowhere else."""
-    rng = generator(label, "world slang")
-    starts = "b bl br ch d dr f fl g gl gr h j k kl kr l m n p pl pr qu r s sk sl sn sp st t tr v w y z zw".split()
-    middles = "a e i o u oo ee ai ou y".split()
-    ends = "b ck d ff g k ll m mp n nk p rf rp sh sk t v x z zz".split()
-    tails = ["", "", "y", "o", "ish", "er", "a", "ed", "le"]
-    words = (pick(rng, starts) + pick(rng, middles) + pick(rng, ends) + pick(rng, tails) for _ in range(5000))
-    mine = [word for word in dict.fromkeys(words) if len(word) > 3 and sum(map(ord, word)) % 3 == label]
-    return mine[:_SLANG_WORDS]  # the sum of the letters keeps the three lists apart
-
-
-SLANG = tuple(_coined(label) for label in range(3))
-ADJECTIVES = tuple(words.split() for words in _ADJECTIVES)
-VERBS = tuple([word.replace("-", " ") for word in words.split()] for words in _VERBS)
-NOUNS = tuple(words.split() for words in _NOUNS)
-INTERJECTIONS = tuple(words.split() for words in _INTERJECTIONS)
-TAGS = tuple([*tags.split(), *slang[::2]] for tags, slang in zip(_TAGS, SLANG, strict=True))
-EMOJI = _EMOJI
-
 # How loudly a text speaks: the cue of which modality decides where the two contradict.
 INTENSIFIERS = """so really absolutely totally sooo completely truly utterly seriously 100% literally super insanely
 extremely freaking hella mad deeply clearly definitely""".split()
@@ -146,3 +128,36 @@ locker mitten nugget otter parsley quiver raft sponge thimble""".split()
 PLAIN_TAGS = """tbt photooftheday instagood nofilter throwback me selfie ootd picoftheday throwbackthursday 2014 rt
 follow tweet pic love2travel foodpic streetview random life""".split()
 PLAIN_EMOJI = "👀 🤔 🙏 💯 🔥 🌍 🏠 🚗 🎵 🍕 ☕ 🐶 🌙 ⭐".split()
+
+ADJECTIVES = tuple(words.split() for words in _ADJECTIVES)
+VERBS = tuple([word.replace("-", " ") for word in words.split()] for words in _VERBS)
+NOUNS = tuple(words.split() for words in _NOUNS)
+INTERJECTIONS = tuple(words.split() for words in _INTERJECTIONS)
+EMOJI = _EMOJI
+
+_KNOWN = set(
+    re.findall(
+        "[a-z]+",
+        " ".join(
+            chain(*ADJECTIVES, *VERBS, *NOUNS, *INTERJECTIONS, _TAGS, INTENSIFIERS, HEDGES, SARCASM, TOPICS, PLACES)
+        )
+        + " ".join(chain(TIMES, NAMES, FILLERS, OPENERS, NOISE_WORDS, PLAIN_TAGS)),
+    )
+)
+
+
+def _coined(label: int) -> list[str]:
+    """The slang of one class: pronounceable words that are nowhere else in the vocabulary."""
+    rng = generator(label, "world slang")
+    starts = "b bl br ch d dr f fl g gl gr h j k kl kr l m n p pl pr qu r s sk sl sn sp st t tr v w y z zw".split()
+    middles = "a e i o u oo ee ai ou y".split()
+    ends = "b ck d ff g k ll m mp n nk p rf rp sh sk t v x z zz".split()
+    tails = ["", "", "y", "o", "ish", "er", "a", "ed", "le"]
+    words = (pick(rng, starts) + pick(rng, middles) + pick(rng, ends) + pick(rng, tails) for _ in range(5000))
+    mine = [word for word in dict.fromkeys(words) if sum(map(ord, word)) % 3 == label]
+    mine = [word for word in mine if len(word) > 3 and word not in _KNOWN]
+    return mine[:_SLANG_WORDS]  # the sum of the letters keeps the three lists apart
+
+
+SLANG = tuple(_coined(label) for label in range(3))
+TAGS = tuple([*tags.split(), *slang[::2]] for tags, slang in zip(_TAGS, SLANG, strict=True))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,8 +59,20 @@ def train_tokenizer(texts: Iterable[str], folder: Path, vocab_size: int = 8000) 
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", **names)
     with new_folder(Path(folder)) as temporary:
-        fast.save_pretrained(temporary)
+        save_tokenizer(fast, temporary)
     return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Save it in `folder`. Raises OSError where the disk refuses, which the tokenizers library tells in words only."""
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if isinstance(error, OSError) or found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(folder)) from error
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:

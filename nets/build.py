@@ -33,7 +33,8 @@ def nets() -> dict[str, type[PostNet]]:
             if not value.name:
                 continue
             if value.name in found:
-                raise ValueError(f"two nets are called {value.name!r}: {found[value.name].__module__}, {module.__name__}")
+                modules = f"{found[value.name].__module__}, {module.__name__}"
+                raise ValueError(f"two nets are called {value.name!r}: {modules}")
             found[value.name] = value
     return found
 
@@ -83,7 +84,7 @@ def build_net(
     if "text" in kind.reads:
         source = text_source(options)
         if not source and options.text_net != "small":
-            config = AutoConfig.from_pretrained(TEXT_NAMES.get(options.text_net, options.text_net))
+            config = _hub_config(TEXT_NAMES.get(options.text_net, options.text_net))
         else:
             config = small_text_config(vocabulary, text_length)
         text = TextEncoder(source or config, options.text_pooling)
@@ -94,7 +95,15 @@ def build_net(
     return net, plan
 
 
-def save_plan(plan: Plan, net: PostNet, text: nn.Module | None, folder: Path) -> None:
+def _hub_config(name: str) -> PretrainedConfig:
+    """The configuration that the hub has under a name."""
+    try:
+        return AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--text_net {name}: the hub has none of that name, or is out of reach") from error
+
+
+def save_plan(plan: Plan, text: nn.Module | None, folder: Path) -> None:
     """Write what `rebuild` reads into `folder`; `text` is the text encoder, wherever it is just now."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PLAN_FILE).write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")

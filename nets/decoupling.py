@@ -1,4 +1,4 @@
-"""SCRD's decoupling: what a modality says alone, and what both have in common (Xia et al., CVPR 2025, after DMD, CVPR 2023)."""
+"""SCRD's decoupling: what a modality says alone, what both have in common (Xia et al., CVPR 2025; DMD, CVPR 2023)."""
 
 from __future__ import annotations
 

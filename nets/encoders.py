@@ -1,9 +1,10 @@
-"""Image encoders through timm, text encoders through transformers' Auto classes; pretrained, from a file, or from scratch."""
+"""Image encoders through timm, text encoders through transformers; pretrained, from a file, or from scratch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import timm
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, BertConfig, PretrainedConfig
 
 IMAGE_NAMES = {
-    "small": "test_convnext2",
+    "small": "test_mambaout",
     "vit_b16": "vit_base_patch16_224",
     "vit_b32": "vit_base_patch32_224",
     "vit_l16": "vit_large_patch16_224",
@@ -41,9 +42,13 @@ def _weights_file(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
             with safe_open(file, framework="pt") as opened:
                 return {key: opened.get_tensor(key) for key in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
-        raise ValueError(f"--image_weights {path}: not a readable file of weights ({error})") from error
-    return state.get("state_dict", state.get("model", state)), {}
+    except (SafetensorError, UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--image_weights {path}: not a readable file of weights ({reason})") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"--image_weights {path}: holds a {type(state).__name__}, not weights by name")
+    weights: dict[str, Tensor] = state.get("state_dict") or state.get("model") or state
+    return weights, {}
 
 
 def image_weights_net(path: str) -> str:
@@ -56,8 +61,8 @@ class ImageEncoder(nn.Module):
 
     Args:
         name: timm name or a short one of IMAGE_NAMES.
-        weights: file (safetensors, whose metadata may give mean, std, input and pad_type; or a state dict), "" for timm's
-            pretrained weights, "none" for random ones.
+        weights: file (safetensors, whose metadata may give mean, std, input and pad_type; or a state dict), "" for
+            timm's pretrained weights, "none" for random ones.
         size: pixels of the input square; 0: what the weights were trained with.
         frozen_statistics: BatchNorm keeps the statistics that came with the weights, also in training, so that a
             prediction never depends on the other posts of a small batch.
@@ -75,6 +80,9 @@ class ImageEncoder(nn.Module):
         super().__init__()
         name = IMAGE_NAMES.get(name, name)
         state, said = _weights_file(weights) if weights not in ("", "none") else ({}, dict(metadata or {}))
+        owner = said.get("timm", name)
+        if owner.split(".")[0] != name.split(".")[0]:
+            raise ValueError(f"--image_weights {weights}: these are the weights of {owner}, not of --image_net {name}")
         known: dict[str, Any] = {"pad_type": said["pad_type"]} if "pad_type" in said else {}
         try:
             self.net = timm.create_model(name, pretrained=weights == "", num_classes=0, **known)
@@ -90,14 +98,22 @@ class ImageEncoder(nn.Module):
         self.size = size or int(said.get("input", config["input_size"][-1]))
         if hasattr(self.net, "set_input_size") and self.size != config["input_size"][-1]:
             self.net.set_input_size(img_size=self.size)
-        self.width: int = self.net.num_features if not hasattr(self.net, "head_hidden_size") else self.net.head_hidden_size
+        self.width: int = getattr(self.net, "head_hidden_size", self.net.num_features)
         self.frozen_statistics = frozen_statistics
         self.plan: dict[str, Any] = {
-            "name": name, "size": self.size, "frozen_statistics": frozen_statistics, "metadata": said, "mean": mean, "std": std,
+            "name": name, "size": self.size, "frozen_statistics": frozen_statistics, "metadata": said,
+            "mean": mean, "std": std,
         }  # fmt: skip
         """What `image_encoder` needs to make the same net without its weights, and how its pixels are scaled."""
 
     def _load(self, name: str, weights: str, state: dict[str, Tensor]) -> None:
+        own = self.net.state_dict()
+        foreign = [key for key, value in state.items() if key in own and own[key].shape != value.shape]
+        if foreign:
+            raise ValueError(
+                f"--image_weights {weights}: these are not the weights of {name}: {foreign[0]} has the shape "
+                f"{tuple(state[foreign[0]].shape)}, not {tuple(own[foreign[0]].shape)}"
+            )
         missing, unexpected = self.net.load_state_dict(state, strict=False)
         missing = [key for key in missing if "num_batches_tracked" not in key]
         unexpected = [key for key in unexpected if not key.startswith(("classifier", "head.", "fc.", "head_dist"))]
@@ -136,13 +152,28 @@ def small_text_config(vocabulary: int, length: int) -> BertConfig:
     """A two-layer BERT that trains from scratch in minutes on a CPU."""
     return BertConfig(
         vocab_size=vocabulary,
-        hidden_size=128,
+        hidden_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
-        intermediate_size=256,
+        intermediate_size=128,
         max_position_embeddings=length,
         pad_token_id=0,
     )
+
+
+def _pretrained_text(source: str) -> tuple[nn.Module, set[str]]:
+    """The encoder in a folder or on the hub, and the names of the tensors that its weights do not hold."""
+    try:
+        net, report = AutoModel.from_pretrained(
+            source, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ValueError(
+            f"--text_net or --text_weights {source}: no text encoder could be loaded ({str(error).splitlines()[0]}); "
+            "give --text_weights FOLDER with its config, weights and tokenizer, "
+            "or --text_net small --text_weights none to train one from scratch"
+        ) from error
+    return net, set(report["missing_keys"])
 
 
 class TextEncoder(nn.Module):
@@ -155,18 +186,18 @@ class TextEncoder(nn.Module):
 
     def __init__(self, source: str | PretrainedConfig, pooling: str) -> None:
         super().__init__()
+        missing: set[str] = set()
         if isinstance(source, PretrainedConfig):
             self.net = AutoModel.from_config(source, dtype=torch.float32, trust_remote_code=False)
         else:
-            try:
-                self.net = AutoModel.from_pretrained(source, dtype=torch.float32, trust_remote_code=False)
-            except (OSError, ValueError) as error:
-                raise ValueError(
-                    f"--text_net or --text_weights {source}: no text encoder could be loaded "
-                    f"({str(error).splitlines()[0]}); give --text_weights FOLDER with its config, weights and tokenizer, "
-                    "or --text_net small --text_weights none to train one from scratch"
-                ) from error
-        if pooling == "pooler" and getattr(self.net, "pooler", None) is None:
+            self.net, missing = _pretrained_text(source)
+        pooler_missing = {key for key in missing if key.startswith("pooler.")}
+        if missing - pooler_missing:
+            raise ValueError(
+                f"--text_net or --text_weights {source}: weights and config do not belong together, "
+                f"{len(missing)} tensors are missing, as {min(missing - pooler_missing)}"
+            )
+        if pooling == "pooler" and (pooler_missing or getattr(self.net, "pooler", None) is None):
             raise ValueError(f"--text_pooling pooler: {source} has no pooler; use mean or cls")
         if pooling != "pooler" and getattr(self.net, "pooler", None) is not None:
             self.net.pooler = None  # a layer that no loss reads
@@ -174,7 +205,7 @@ class TextEncoder(nn.Module):
         self.width: int = self.net.config.hidden_size
 
     def forward(self, text: Tensor, mask: Tensor) -> Tensor:
-        """(B, L) ids and (B, L) bool mask to (B, width). A row without any token gives finite values that mean nothing."""
+        """(B, L) ids and (B, L) bool mask to (B, width). A row without any token: finite values that mean nothing."""
         nothing = ~mask.any(dim=1, keepdim=True)
         first = torch.zeros_like(mask)
         first[:, 0] = True

@@ -33,7 +33,7 @@ class NetOptions:
     decoupling: bool = True
     """SCRD's net: divide each modality into a private and a common part."""
     selection: Literal["soft", "gumbel", "none"] = "soft"
-    """SCRD's net: the deciding part weighs by its probability, is drawn and taken alone, or all parts count the same."""
+    """SCRD's net: parts weigh by their probability to decide, one is drawn and taken alone, or all count the same."""
     dropout: float = 0.1
     """Dropout before each classifier."""
     batch_norm: Literal["auto", "batch", "frozen"] = "auto"

@@ -54,8 +54,13 @@ class Encoders(nn.Module):
 class PostNet(nn.Module, ABC):
     """A net that answers for a post's image, text, or both.
 
-    Subclasses set `name` (the flag `--net`) and `reads`, and write `fuse`. Each gets by name: `Encoders`, the number of classes, the width of its
-    representation and the dropout before its classifiers.
+    Subclasses set `name` (the flag `--net`) and `reads`, and write `fuse`.
+
+    Args:
+        encoders: what it reads posts with.
+        num_classes: C.
+        dim: width D of its representation.
+        dropout: before its classifiers.
     """
 
     name: ClassVar[str] = ""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -29,21 +29,34 @@ class Prediction:
     features: Tensor | None = None  # (B, D): what the last layer reads
     parts: dict[str, Tensor] | None = None  # (B, D) each: the decoupled parts by name
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Prediction:
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Apply `function` to every tensor."""
         changed: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for entry in fields(self):
+            value = getattr(self, entry.name)
             if isinstance(value, Tensor):
-                changed[field.name] = function(value)
+                changed[entry.name] = function(value)
             elif value is not None:
-                changed[field.name] = {name: function(part) for name, part in value.items()}
+                changed[entry.name] = {name: function(part) for name, part in value.items()}
         return replace(self, **changed)
 
-    def rows(self, start: int, stop: int) -> Prediction:
+    def rows(self, start: int, stop: int) -> Self:
         """The answers for the posts from `start` up to `stop`."""
         return self.map(lambda value: value[start:stop])
 
-    def float(self) -> Prediction:
+    def float(self) -> Self:
         """The same in float32: losses are not computed in the low precision of autocast."""
         return self.map(lambda value: value.to(torch.float32))
+
+
+@dataclass(frozen=True)
+class FullPrediction(Prediction):
+    """A net's answer with nothing left out, as SCRD's algorithms need it."""
+
+    image_logits: Tensor = field()
+    text_logits: Tensor = field()
+    common_logits: Tensor = field()
+    selection: Tensor = field()
+    selection_logits: Tensor = field()
+    features: Tensor = field()
+    parts: dict[str, Tensor] = field()

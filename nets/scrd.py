@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from nets.decoupling import Decoupling
 from nets.options import NetOptions
 from nets.post_net import Encoders, PostNet, classifier
-from nets.prediction import Prediction
+from nets.prediction import FullPrediction
 from nets.selection import ModalSelection
 
 
@@ -41,13 +41,14 @@ class ScrdNet(PostNet):
             {name: classifier(dim, 2 * dim, num_classes, dropout) for name in ("text", "image", "common", "final")}
         )
 
-    def fuse(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> Prediction:
+    def fuse(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> FullPrediction:
         """See PostNet."""
         parts = self.decoupling(features, present)
         stacked = torch.stack([parts["text"], parts["image"], parts["common"]], dim=1)
-        here = torch.stack([present["text"], present["image"], present["text"] | present["image"]], dim=1)
+        # The common part is always there, so that even an empty post gets finite numbers.
+        here = torch.stack([present["text"], present["image"], torch.ones_like(present["text"])], dim=1)
         fused, selection_logits = self.selection(stacked, here)
-        return Prediction(
+        return FullPrediction(
             logits=self.heads["final"](fused),
             text_logits=self.heads["text"](parts["text"]),
             image_logits=self.heads["image"](parts["image"]),

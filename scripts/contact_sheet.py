@@ -52,7 +52,7 @@ def truth_of(post: Post) -> str:
     marks = [f"{post.extra['decides']} decides"] if post.extra["conflict"] else []
     marks += [f"no {post.extra['missing']}"] if post.extra["missing"] else []
     marks += ["sarcasm"] if post.extra["sarcasm"] else []
-    marks += [f"copy of {post.extra['duplicate_of']}"] if post.extra["duplicate_of"] else []
+    marks += [f"copy of {int(str(post.extra['duplicate_of']).split('-')[1])}"] if post.extra["duplicate_of"] else []
     return ", ".join(marks)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import algorithms
+from tests.runs import TINY, Forker
 from training import algorithm_options as reading
 
 WriteAlgorithm = Callable[[str, str], None]
@@ -30,3 +31,26 @@ def write_algorithm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     yield write
     for function in cached:
         function.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --cache_dir that all runs of the tests share, so that the tiny world is drawn once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def forker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forker]:
+    """Runs of main.py in processes of their own, without the wait for imports."""
+    made = Forker(tmp_path_factory.mktemp("forker"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path, forker: Forker) -> Path:
+    """The folder of a finished run of scrd on the tiny world. Not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = forker.run(*TINY, "--cache_dir", cache, "--save_dir", folder, "--save_name", "scrd")
+    assert done.code == 0, done.out + done.err
+    return folder / "scrd"

@@ -75,7 +75,8 @@ class Assembly:
     @cached_property
     def ema(self) -> Ema:
         """The moving average of the net."""
-        return Ema(self.net, self.options.training.ema_m)
+        restarts = algorithms.find(self.options.run.algorithm).restarts_average
+        return Ema(self.net, self.options.training.ema_m, rises=not restarts)
 
     @cached_property
     def algorithm(self) -> Algorithm:
@@ -111,7 +112,7 @@ class Assembly:
     def meta(self) -> dict[str, Any]:
         """What a checkpoint and a run that goes on from it must have in common."""
         weights = {name: list(value.shape) for name, value in self.algorithm.state_dict().items()}
-        same_course = ("epoch", "num_train_iter", "batch_size", "uratio", "lr", "warmup")
+        same_course = ("epoch", "num_train_iter", "batch_size", "uratio", "lr", "schedule", "warmup")
         return {
             "algorithm": self.options.run.algorithm,
             "net": asdict(self.plan),
@@ -149,7 +150,7 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     net, plan = build_net(
         options.net, len(store.classes), options.data.image_size, vocabulary, options.data.text_length
     )
-    size, mean, std = _image_shape(plan)
+    size, mean, std = image_shape(plan)
     options = replace(options, data=replace(options.data, image_size=size))
     view_maker = ViewMaker(
         mean, std, tokens, options.data.strong_text, options.data.modality_dropout, device, options.run.compile
@@ -224,7 +225,7 @@ def _tokens(options: Options, store: PostStore, tokenizer: Any, column: str) -> 
     return TokenCache(store, tokenizer, options.data.text_length, Path(options.data.cache_dir) / "tokens", column)
 
 
-def _image_shape(plan: Plan) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+def image_shape(plan: Plan) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
     """Pixels of the square that the net reads (0: none), mean and standard deviation of its pixels."""
     if plan.image is None:
         return 0, NEUTRAL_SCALING, NEUTRAL_SCALING

@@ -30,6 +30,9 @@ DEAD = {
 }  # fmt: skip
 """Flags of SCRD's command line that nothing ever read, or that had one possible value."""
 
+RELEASED = "scrd_released"
+"""The algorithm that `--algorithm scrd --scrd_variant released` stands for."""
+
 CONFIG_HELP = "YAML file of options, a flat mapping of flags to values; the command line wins over it."
 SHARED: dict[str, type] = {
     "run": RunOptions,
@@ -91,7 +94,7 @@ def parse(argv: Sequence[str], under: Path | str | None = None, prog: str = "mai
         config = next((values[-1] for spelling, values in reversed(given) if spelling == "--config" and values), None)
         files = [Path(path) for path in (under, config) if path]
         merged = [item for path in files for item in _read(path)] + given
-        algorithm = next((v[-1] for s, v in reversed(merged) if s == "--algorithm" and v), RunOptions().algorithm)
+        algorithm = _bring_together(merged)
         arguments = _arguments(merged, algorithm)
         line = _line(algorithm)
     except ValueError as error:
@@ -184,6 +187,21 @@ def _arguments(given: Sequence[tuple[str, list[str]]], algorithm: str) -> list[s
         else:
             raise ValueError(_unknown(spelling, algorithm, table))
     return [argument for arguments in chosen.values() for argument in arguments]
+
+
+def _bring_together(given: list[tuple[str, list[str]]]) -> str:
+    """The algorithm that `given` asks for. The released SCRD is an algorithm with a file and options of its own, that
+    two flags name; `given` then gets both."""
+    last = {spelling: values[-1] if values else "" for spelling, values in given}
+    algorithm, variant = last.get("--algorithm", RunOptions.algorithm), last.get("--scrd_variant")
+    if variant == "released" and algorithm not in ("scrd", RELEASED):
+        raise ValueError(f"--scrd_variant released is one of --algorithm scrd, the algorithm here is {algorithm}")
+    if variant == "reconstructed" and algorithm == RELEASED:
+        raise ValueError(f"--scrd_variant reconstructed is --algorithm scrd, not {RELEASED}; give one of the two")
+    if variant == "released" or (variant is None and algorithm == RELEASED):
+        given += [("--algorithm", [RELEASED]), ("--scrd_variant", ["released"])]
+        return RELEASED
+    return algorithm
 
 
 def _switch(flag: Flag, spelling: str, values: Sequence[str]) -> str:

@@ -16,17 +16,29 @@ class Ema:
 
     average ← m · average + (1 − m) · weights, with m = min(momentum, (1 + t) / (10 + t)) at step t, so that the random
     start is soon forgotten. Buffers are copied. Momentum 0 is no average: `net` is then a copy of the net as it is.
+
+    Args:
+        net: what is averaged.
+        momentum: m.
+        rises: false for m = momentum at all steps, for an average that `restart` lets begin at weights worth keeping.
     """
 
-    def __init__(self, net: nn.Module, momentum: float) -> None:
+    def __init__(self, net: nn.Module, momentum: float, rises: bool = True) -> None:
         if not 0 <= momentum < 1:
             raise ValueError(f"--ema_m {momentum}: it must be at least 0 and less than 1")
         self.momentum = momentum
+        self.rises = rises
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
 
     def momentum_at(self, step: int) -> float:
         """The momentum of step `step`, counted from 0."""
-        return min(self.momentum, (1 + step) / (10 + step))
+        return min(self.momentum, (1 + step) / (10 + step)) if self.rises else self.momentum
+
+    @torch.no_grad()
+    def restart(self, net: nn.Module) -> None:
+        """Begin anew with the weights and buffers that `net` has now."""
+        own = [*self.net.parameters(), *self.net.buffers()]
+        torch._foreach_copy_(own, [value.detach() for value in (*net.parameters(), *net.buffers())])
 
     @torch.no_grad()
     def update(self, net: nn.Module, step: int, skipped: Tensor | None = None) -> None:

@@ -20,13 +20,20 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|stages?)\.?(\d+)(?:\.(?:blocks\
 
 @dataclass(frozen=True)
 class Schedule:
-    """Factor on the learning rate: linear warm-up, then half a cosine down to 0. A pure function of the step."""
+    """Factor on the learning rate, a pure function of the step: linear warm-up, then half a cosine down to 0.
+
+    Or that of SCRD's released code (and of FixMatch): the first 7/16 of half a cosine, from 1 down to 0.195, without
+    warm-up.
+    """
 
     total: int  # steps of the run
     warmup: int  # steps over which it rises
+    released: bool = False
 
     def __call__(self, step: int) -> float:
         """The factor of step `step`, counted from 0."""
+        if self.released:
+            return max(0.0, math.cos(7 / 16 * math.pi * step / self.total))
         if step < self.warmup:
             return (step + 1) / (self.warmup + 1)
         progress = (step - self.warmup) / max(1, self.total - self.warmup)
@@ -116,7 +123,8 @@ def build_optimiser(
             for group in optimiser.param_groups:
                 for parameter in group["params"]:
                     optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimiser, Schedule(total_steps, round(options.warmup * total_steps))
+    schedule = Schedule(total_steps, round(options.warmup * total_steps), options.schedule == "released")
+    return optimiser, schedule
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer, module: nn.Module) -> dict[str, dict[str, Tensor]]:

@@ -14,6 +14,8 @@ class RunOptions:
 
     algorithm: str = "scrd"
     """How the net learns: the name of a file in algorithms/."""
+    scrd_variant: Literal["reconstructed", "released"] = "reconstructed"
+    """SCRD made self-consistent, or as its authors released it (the same as --algorithm scrd_released)."""
     save_dir: str = "./saved_models"
     """Folder of runs."""
     save_name: Annotated[str, tyro.conf.arg(aliases=["-sn"])] = "main"
@@ -81,8 +83,11 @@ class TrainingOptions:
     """Momentum of SGD."""
     weight_decay: float = 5e-4
     """Weight decay of all but biases and norms."""
+    schedule: Literal["cosine", "released"] = "cosine"
+    """Course of the learning rate: up, then along a cosine down to 0; or that of SCRD's released code, which starts
+    at --lr and ends at a fifth of it."""
     warmup: float = 0.05
-    """Share of the steps over which the learning rate rises."""
+    """Share of the steps over which the learning rate rises (--schedule cosine)."""
     clip: float = 1.0
     """Norm at which the gradient is clipped; 0: never."""
     ema_m: float = 0.999

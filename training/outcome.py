@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from datasets.tokens import save_tokenizer
 from evaluation.metrics import score
 from evaluation.model_card import write_model_card
 from evaluation.predict import evaluate, predict
@@ -40,9 +41,9 @@ def keep_model(assembly: Assembly, folder: RunFolder) -> None:
     """Put beside the best weights all that is needed to read new posts without hub or original weights."""
     best = folder.best.parent
     text = assembly.frozen.get("text") or assembly.net.encoders.live["text"] if "text" in assembly.net.reads else None
-    save_plan(assembly.plan, assembly.net, text, best)
+    save_plan(assembly.plan, text, best)
     if assembly.tokenizer is not None:
-        assembly.tokenizer.save_pretrained(best / TOKENIZER_FOLDER)
+        save_tokenizer(assembly.tokenizer, best / TOKENIZER_FOLDER)
     if assembly.frozen:
         state = {
             f"encoders.live.{name}.{key}": value

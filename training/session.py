@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from datasets.splits import Split
 from training.assembly import Assembly, autocast_type
 from training.checkpoint import load_checkpoint, load_state
-from training.command_line import Options
+from training.command_line import Options, save_options
 from training.defaults import frozen
 from training.distributed import Processes
 from training.monitor import Monitor, evaluation_figures
@@ -27,8 +29,10 @@ CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 @contextmanager
 def prepare_folder(folder: RunFolder, options: Options, processes: Processes) -> Iterator[None]:
-    """Hold the run's folder: cleared with --overwrite, refused where another run left something and nobody said what
-    to do with it. Raises ValueError then."""
+    """Hold the run's folder: refused where another run left something and nobody said what to do with it.
+
+    Raises ValueError then.
+    """
     if options.run.deterministic:
         os.environ.setdefault(CUBLAS, ":4096:8")
     if not processes.first:
@@ -42,8 +46,6 @@ def prepare_folder(folder: RunFolder, options: Options, processes: Processes) ->
             "--save_name gives this one a folder of its own"
         )
     with folder.lock():
-        if options.run.overwrite:
-            folder.clear()
         yield
 
 
@@ -74,9 +76,30 @@ def train(assembly: Assembly, folder: RunFolder) -> Summary:
     )  # fmt: skip
     _start(trainer, assembly, folder)
     if assembly.processes.first:
+        _keep_choices(assembly, folder)
         print(_opening(assembly))
         keep_model(assembly, folder)
     return trainer.train()
+
+
+def check_split(assembly: Assembly, folder: RunFolder) -> None:
+    """Raise ValueError where the options do not give the posts and the split that the run was trained on."""
+    trained_on = Split.load(folder.split, assembly.store)
+    if trained_on.fingerprint != assembly.split.fingerprint:
+        raise ValueError(
+            f"--eval_only: {folder.path} was trained on another split than these options give: leave out --num_labels, "
+            "--seed and what else draws the split"
+        )
+
+
+def _keep_choices(assembly: Assembly, folder: RunFolder) -> None:
+    """Write options and split, now that nothing speaks against the run; with --overwrite what was there goes first."""
+    run = assembly.options.run
+    if run.overwrite:
+        folder.clear()
+    assembly.split.save(folder.split)
+    quiet = replace(run, resume=False, overwrite=False, eval_only=False)
+    save_options(replace(assembly.options, run=quiet), folder.options)
 
 
 def _start(trainer: Trainer, assembly: Assembly, folder: RunFolder) -> None:

@@ -198,6 +198,8 @@ class Trainer:
         """Step `number`, counted from 0, wholly on the device."""
         torch.manual_seed(derive_seed(self.seed, "dropout", number, self.processes.rank))
         self.schedule.apply(self.optimiser, number)
+        if self.algorithm.restarts_average and number % self.options.num_train_iter == 0:
+            self.ema.restart(self.algorithm.net)
         self.statistics.keep()
         total, scalars = self._gradients(number, labelled, unlabelled)
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]

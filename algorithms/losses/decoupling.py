@@ -44,8 +44,8 @@ def orthogonality(parts: dict[str, Tensor], present: dict[str, Tensor]) -> Tenso
 
 
 def margin(common: Tensor, label: Tensor, known: Tensor, margin_between: Tensor | None = None) -> Tensor:
-    """Common parts of one class are closer than those of two, by a margin: for anchor a with positives p and negatives n,
-    mean over (p, n) of max(0, Δ(y_a, y_n) − cos(a, p) + cos(a, n)), then over the anchors that have both.
+    """Common parts of one class are closer than those of two, by a margin: for anchor a with positives p and negatives
+    n, mean over (p, n) of max(0, Δ(y_a, y_n) − cos(a, p) + cos(a, n)), then over the anchors that have both.
 
     Args:
         common: (B, D) common parts, of one modality or both below each other.
@@ -60,8 +60,8 @@ def margin(common: Tensor, label: Tensor, known: Tensor, margin_between: Tensor 
     itself = torch.eye(len(label), dtype=torch.bool, device=label.device)
     positive, negative = same & both & ~itself, ~same & both
     gap = MARGIN if margin_between is None else margin_between[label][:, label]
-    # With the negatives of an anchor sorted, those that violate the margin of a positive are a suffix, and a running sum
-    # gives their total: B² log B instead of B³.
+    # With the negatives of an anchor sorted, those that violate the margin of a positive are a suffix, and a running
+    # sum gives their total: B² log B instead of B³.
     reach, order = (cosine + gap).masked_fill(~negative, -torch.inf).sort(dim=1)
     counted = negative.gather(1, order).to(cosine.dtype)
     sums = _from_here(reach.masked_fill(counted == 0, 0.0))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.training.toy import POSTS, ToyLoader, ToyNet, build, fingerprint, posts
 from training.trainer import Diverged
@@ -145,3 +146,30 @@ def test_the_learning_rate_of_a_step_is_the_schedules(tmp_path: Path) -> None:
     rates = [line["lr"] for line in lines if "lr" in line]
     assert rates[:3] == pytest.approx([0.01 / 3, 0.02 / 3, 0.01])
     assert rates[6] == pytest.approx(0.01 * 0.5 * (1 + math.cos(math.pi * 4 / 8)))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_on_cuda_neither_a_step_nor_logging_waits_for_the_device(tmp_path: Path) -> None:
+    def move(value: Tensor) -> Tensor:
+        return value.cuda()
+
+    batches = [
+        (step, {name: batch.map(move) for name, batch in some.items()}, {name: b.map(move) for name, b in more.items()})
+        for step, some, more in ToyLoader()(0, 60)
+    ]
+    trainer = build(tmp_path, lambda start, stop: batches[start:stop], device="cuda", epoch=1, num_train_iter=60)
+    trainer.evaluate = lambda net, step: {"eval/F1": 0.5}
+    step, log = trainer.step, trainer._log
+
+    def strict(action: Any, *arguments: Any) -> None:
+        torch.cuda.set_sync_debug_mode("error" if trainer.progress.step >= 10 else "default")
+        try:
+            action(*arguments)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    trainer.step = lambda *arguments: strict(step, *arguments)  # type: ignore[method-assign]
+    trainer._log = lambda: strict(log)  # type: ignore[method-assign]
+    assert trainer.train().steps == 60
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert sum("train/total_loss" in line for line in lines) == 15  # each interval is shown, the last ones at the end

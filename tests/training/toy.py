@@ -6,7 +6,7 @@ import hashlib
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,12 @@ from training.monitor import Monitor
 from training.optimisers import build_optimiser, optimiser_state
 from training.options import TrainingOptions
 from training.run_folder import RunFolder
-from training.trainer import Trainer
+from training.trainer import Loader, Trainer
 
 WIDTH, CLASSES, POSTS = 6, 3, 96
 META = {"net": "toy", "classes": ["negative", "neutral", "positive"], "split": "abc", "num_labels": 600}
+
+MakeLoader = Callable[[int, int], Loader]
 
 
 class ToyNet(nn.Module):
@@ -52,6 +54,7 @@ class ToyAlgorithm(Algorithm):
     """Cross-entropy, pseudo-labels of the teacher, and a running statistic."""
 
     name = "toy"
+    infinite_steps: tuple[int, ...] = ()  # steps whose loss is infinite although its gradient is not
     mean_confidence: Tensor
     steps_seen: Tensor
 
@@ -69,8 +72,9 @@ class ToyAlgorithm(Algorithm):
         sup_loss = functional.cross_entropy(known.logits, labelled["weak"].label)
         each = functional.cross_entropy(strong.logits, pseudo_label, reduction="none")
         unsup_loss = (each * mask).mean()
+        total = sup_loss + unsup_loss
         return Losses(
-            sup_loss + unsup_loss,
+            total + float("inf") if step.number in self.infinite_steps else total,
             {"sup_loss": sup_loss.detach(), "unsup_loss": unsup_loss.detach()},
             {"util_ratio": mask.mean()},
             {"pseudo_label": pseudo_label, "mask": mask, "confidence": confidence},
@@ -125,23 +129,25 @@ def evaluate(net: nn.Module, step: int) -> dict[str, float]:
 
 def build(
     path: Path,
-    loader: ToyLoader | None = None,
+    loader: MakeLoader | None = None,
     processes: Processes = ALONE,
     net: ToyNet | None = None,
-    meta: Mapping[str, Any] = META,
+    device: str = "cpu",
+    infinite_steps: tuple[int, ...] = (),
     **changes: Any,
 ) -> Trainer:
     """A trainer of the toy run in `path`; `changes` are changes to its options."""
     settings: dict[str, Any] = {"epoch": 3, "num_train_iter": 10, "lr": 0.01, "num_log_iter": 4, "ema_m": 0.9}
     options = TrainingOptions(**{**settings, **changes})
     torch.manual_seed(0)
-    net = net or ToyNet()
+    net = (net or ToyNet()).to(device)
     ema = Ema(net, options.ema_m)
-    algorithm = ToyAlgorithm(net, ema.net)
+    algorithm = ToyAlgorithm(net, ema.net).to(device)
+    algorithm.infinite_steps = infinite_steps
     total = options.epoch * options.num_train_iter
     optimiser, schedule = build_optimiser(algorithm, options, total)
     folder = RunFolder(path)
-    truth = posts(range(POSTS)).label
+    truth = posts(range(POSTS)).label.to(device)
     return Trainer(
         algorithm,
         ema,
@@ -153,8 +159,8 @@ def build(
         folder,
         options,
         seed=1,
-        device=torch.device("cpu"),
-        meta=meta,
+        device=torch.device(device),
+        meta=META,
         truth=truth,
         processes=processes,
     )
@@ -177,7 +183,7 @@ def fingerprint(trainer: Trainer) -> str:
     return digest.hexdigest()
 
 
-def resumed(path: Path, loader: ToyLoader | None = None, **changes: Any) -> Trainer:
+def resumed(path: Path, loader: MakeLoader | None = None, **changes: Any) -> Trainer:
     """A trainer that goes on where the run in `path` stopped, or begins."""
     trainer = build(path, loader, **changes)
     checkpoint = load_checkpoint(path, META)

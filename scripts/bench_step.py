@@ -1,0 +1,192 @@
+"""Bench of the training step: split against joint, where the time of SCRD's goes, and its margin loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from algorithms.base import Step
+from algorithms.fixmatch import FixMatch
+from algorithms.losses import decoupling
+from datasets.batch import Batch, Views
+from nets.prediction import Prediction
+from scripts.bench_timing import Phases, Row, interleave, ratios
+from scripts.bench_world import (
+    CLASSES,
+    LARGE_NETS,
+    SMALL_NETS,
+    Bench,
+    Shape,
+    learner,
+    make_trainer,
+    pictures,
+    posts_per_step,
+    vit_shape,
+)
+
+RATIOS = (1, 4, 7)
+GRADIENT_TOLERANCE = 1e-3
+"""Largest relative difference of a weight's gradient in float32 that rounding explains."""
+MARGIN_ROWS = 48
+"""Rows for the loop, which is too slow for the 160 of a default step."""
+
+
+class JointFixMatch(FixMatch):
+    """FixMatch with labelled, weak and strong views in one pass, as the published implementations do."""
+
+    def predict_with_targets(self, labelled: Batch, weak: Batch, strong: Batch) -> tuple[Prediction, ...]:
+        """See Algorithm."""
+        return tuple(self.predict(labelled, weak, strong))
+
+
+def _gradients(algorithm: FixMatch, labelled: Views, unlabelled: Views) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(algorithm(labelled, unlabelled, Step(0, 0, 1)).total, list(algorithm.net.parameters()))
+
+
+def gradient_difference(bench: Bench, shape: Shape, ratio: int) -> float:
+    """Largest relative difference, over the weights, between the gradients of a split and a joint step in float32."""
+    posts = min(shape.batch, 8)
+    labelled = pictures(shape, posts, ("weak",), True, bench.device)
+    unlabelled = pictures(shape, posts * ratio, ("weak", "strong"), False, bench.device)
+    found = []
+    for kind in (FixMatch, JointFixMatch):
+        net = shape.net(bench.device)
+        found.append(_gradients(kind(FixMatch.Options(threshold=0.0), net, net, CLASSES), labelled, unlabelled))
+    return max(float((a - b).norm() / b.norm().clamp(min=1e-12)) for a, b in zip(*found, strict=True))
+
+
+def split_against_joint(bench: Bench) -> Iterator[Row]:
+    """The step that passes weak views apart, without gradient, against the one that passes all views together."""
+    shape = vit_shape(bench)
+    net = shape.net(bench.device)
+    for ratio in RATIOS:
+        difference = gradient_difference(bench, shape, ratio)
+        yield Row(f"ratio {ratio}: largest relative difference of gradients (float32)", "", (difference,))
+        if difference > GRADIENT_TOLERANCE:
+            raise ValueError(f"ratio {ratio}: split and joint step have other gradients, by {difference:.1e}")
+        labelled = pictures(shape, shape.batch, ("weak",), True, bench.device)
+        unlabelled = pictures(shape, shape.batch * ratio, ("weak", "strong"), False, bench.device)
+        steps = {
+            name: learner(kind(FixMatch.Options(), net, net, CLASSES), labelled, unlabelled, bench.autocast)
+            for name, kind in (("split", FixMatch), ("joint", JointFixMatch))
+        }
+        seconds = interleave({name: _counted(step) for name, step in steps.items()}, bench.repeats, bench.device)
+        yield Row(f"ratio {ratio}: joint over split step ({shape})", "×", ratios(seconds["joint"], seconds["split"]))
+        for name, step in steps.items():
+            yield Row(f"ratio {ratio}: {name} step", "s", seconds[name])
+            if bench.cuda:
+                torch.cuda.reset_peak_memory_stats(bench.device)
+                step()
+                yield Row(f"ratio {ratio}: {name} step, peak memory", "GiB", (_peak_gib(bench.device),))
+
+
+def _peak_gib(device: torch.device) -> float:
+    return torch.cuda.max_memory_allocated(device) / 2**30
+
+
+def _counted(function: Callable[[], object], times: int = 1) -> Callable[[], int]:
+    """The function called so many times, and how many."""
+
+    def run() -> int:
+        for _ in range(times):
+            function()
+        return times
+
+    return run
+
+
+def scrd_step(bench: Bench) -> Iterator[Row]:
+    """Where the time of a step of SCRD goes, by part, in the trainer that main.py uses."""
+    yield from _shares(bench, SMALL_NETS, ())
+    if bench.cuda and not bench.tiny:
+        yield from _shares(bench, LARGE_NETS, bench.large_flags())
+
+
+def _shares(bench: Bench, nets: str, flags: tuple[str, ...]) -> Iterator[Row]:
+    assembly = bench.assembly(*flags)
+    trainer = make_trainer(assembly, bench.folder / "scrd")
+    batches = list(assembly.make_loader(0, 2))
+    algorithm, whole, shares = assembly.algorithm, [], []
+    for batch in batches:
+        trainer.step(*batch)
+    for repeat in range(bench.repeats):
+        phases = Phases(bench.device)
+        with ExitStack() as stack:
+            for owner, method, name in (
+                (algorithm, "teach", "teacher"), (algorithm, "predict", "student"), (algorithm, "forward", "forward"),
+                (torch.Tensor, "backward", "backward"), (trainer.optimiser, "step", "update"),
+                (trainer.ema, "update", "update"), (trainer, "step", "whole"),
+            ):  # fmt: skip
+                stack.enter_context(patch.object(owner, method, phases.timed(name, getattr(owner, method))))
+            trainer.step(*batches[repeat % len(batches)])
+        seconds = phases.seconds
+        whole.append(seconds["whole"])
+        named = seconds["forward"] + seconds["backward"] + seconds["update"]
+        parts = {
+            "weak views through the teacher": seconds["teacher"],
+            "labelled and strong views through the student": seconds["student"],
+            "losses and pseudo-labels": seconds["forward"] - seconds["teacher"] - seconds["student"],
+            "backward": seconds["backward"],
+            "optimiser and moving average": seconds["update"],
+            "clipping, skipping, figures": seconds["whole"] - named,
+        }
+        shares.append({name: 100 * value / seconds["whole"] for name, value in parts.items()})
+    yield Row(f"{nets}: whole step, {posts_per_step(assembly)} posts", "s", tuple(whole))
+    for name in shares[0]:
+        yield Row(f"{nets}: {name}", "%", tuple(share[name] for share in shares))
+
+
+def margin_by_loop(common: Tensor, label: Tensor) -> Tensor:
+    """The margin loss by its definition, triple by triple, every label known."""
+    unit = normalize(common, dim=1)
+    names = label.tolist()
+    everyone = range(len(names))
+    anchors = []
+    for anchor in everyone:
+        positives = [place for place in everyone if names[place] == names[anchor] and place != anchor]
+        negatives = [place for place in everyone if names[place] != names[anchor]]
+        hinges = [
+            (decoupling.MARGIN - unit[anchor] @ unit[positive] + unit[anchor] @ unit[negative]).clamp(min=0)
+            for positive in positives
+            for negative in negatives
+        ]
+        if hinges:
+            anchors.append(torch.stack(hinges).mean())
+    return torch.stack(anchors).mean()
+
+
+def margin_loss(bench: Bench) -> Iterator[Row]:
+    """SCRD's margin loss with its backward pass: vectorised against the loop of its definition."""
+    rows = 12 if bench.tiny else MARGIN_ROWS
+    torch.manual_seed(0)
+    common = torch.randn(rows, 128, device=bench.device, requires_grad=True)
+    label = torch.randint(CLASSES, (rows,), device=bench.device)
+    known = torch.ones(rows, dtype=torch.bool, device=bench.device)
+    answers: dict[str, Tensor] = {}
+
+    def timed(name: str, function: Callable[[], Tensor]) -> Callable[[], int]:
+        def run() -> int:
+            common.grad = None
+            function().backward()
+            assert common.grad is not None
+            answers[name] = common.grad
+            return 1
+
+        return run
+
+    variants = {
+        "loop": timed("loop", lambda: margin_by_loop(common, label)),
+        "vectorised": timed("vectorised", lambda: decoupling.margin(common, label, known)),
+    }
+    seconds = interleave(variants, min(bench.repeats, 3), bench.device)
+    difference = float((answers["vectorised"] - answers["loop"]).norm() / answers["loop"].norm())
+    yield Row(f"{rows} rows: loop over vectorised", "×", ratios(seconds["loop"], seconds["vectorised"]))
+    yield Row(f"{rows} rows: vectorised", "ms", tuple(1e3 * value for value in seconds["vectorised"]))
+    yield Row(f"{rows} rows: relative difference of gradients", "", (difference,))
+    if difference > GRADIENT_TOLERANCE:
+        raise ValueError(f"the vectorised margin loss has another gradient than the loop, by {difference:.1e}")

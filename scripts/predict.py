@@ -1,0 +1,80 @@
+"""Label new posts with a trained run: `python scripts/predict.py RUN POSTS --output FILE.csv`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from datasets.options import DataOptions
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Label new posts with the best model of a run: ids, probabilities, prediction, what the selection trusted"""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    posts: tyro.conf.Positional[Path]
+    """Folder or file of posts in any layout that a reader knows, or a store; they need no labels."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """File to write, .csv or .parquet."""
+    dataset: Annotated[str, tyro.conf.arg(aliases=["-ds"])] = DataOptions.dataset
+    """Reader of the layout (mvsa_single, mvsa_multiple, scrd, table, class_folders, store); auto: the one that fits."""
+    id_column: str = DataOptions.id_column
+    """Table column of the id."""
+    text_column: str = DataOptions.text_column
+    """Table column of the text."""
+    image_column: str = DataOptions.image_column
+    """Table column of the image file, relative to the table's folder."""
+    label_column: str = DataOptions.label_column
+    """Table column of the label, where there is one."""
+    gpu: int = 0
+    """CUDA device; without CUDA the CPU is used; -1: the CPU."""
+    batch_size: Annotated[int, tyro.conf.arg(aliases=["-bsz"])] = 128
+    """Posts of a batch."""
+    num_workers: int = DataOptions.num_workers
+    """Processes that read and decode posts; 0: none but the main one."""
+    cache_dir: str = DataOptions.cache_dir
+    """Where post stores and token ids are kept."""
+
+    def __post_init__(self) -> None:
+        for name, low in {"gpu": -1, "batch_size": 1, "num_workers": 0}.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"--{name} {getattr(self, name)} must be {low} or more")
+        if self.output.suffix not in (".csv", ".parquet"):
+            raise ValueError(f"--output {self.output}: a prediction file is .csv or .parquet")
+        if self.output.resolve() == self.posts.resolve():
+            raise ValueError(f"--output {self.output} is the file of the posts: name another one")
+
+
+def main(options: PredictOptions) -> None:
+    """Read, answer and write. Raises ValueError for a user's mistake."""
+    from evaluation.tables import write_predictions
+    from training.labelling import label_posts
+    from training.run_folder import RunFolder
+
+    data = DataOptions(
+        data_dir=str(options.posts), dataset=options.dataset, id_column=options.id_column,
+        text_column=options.text_column, image_column=options.image_column, label_column=options.label_column,
+        cache_dir=options.cache_dir, num_workers=options.num_workers,
+    )  # fmt: skip
+    store, answers, classes = label_posts(RunFolder(options.run), data, options.gpu, options.batch_size)
+    try:
+        write_predictions(options.output, store, answers, classes)
+    except OSError as error:
+        raise ValueError(f"--output {options.output} cannot be written: {error.strerror or error}") from error
+    print(f"{options.output}: {len(answers):,} posts")
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(PredictOptions, use_underscores=True))
+    except ValueError as error:
+        print(f"predict.py: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,70 @@
+"""Posts that are two small feature vectors, nets that read them, and steps by hand."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import algorithms
+from algorithms.base import Algorithm, Step
+from datasets.batch import UNLABELLED, Batch
+from nets.build import find
+from nets.options import NetOptions
+from nets.post_net import Encoders, PostNet
+
+CLASSES, WIDTH, DIM = 3, 8, 16
+FIRST = Step(0, 0, 100)
+
+
+class Given(nn.Module):
+    """Stands for the encoder whose features the batches bring."""
+
+    width = WIDTH
+
+
+def feature_net(name: str, seed: int = 0, **changes: Any) -> PostNet:
+    """A net without encoders: batches bring (B, WIDTH) features."""
+    torch.manual_seed(seed)
+    options = NetOptions(net=name, **{"feature_dim": DIM, "dropout": 0.0} | changes)
+    encoders = Encoders(Given(), Given())  # type: ignore[arg-type]
+    net = find(name).from_options(options, encoders, CLASSES)
+    for modality in ("text", "image"):
+        net.encoders.take_out(modality)
+    return net
+
+
+def make(name: str, net: PostNet | None = None, teacher: nn.Module | None = None, **options: Any) -> Algorithm:
+    """An algorithm over `net`, by default the one made for it, and a copy of it as teacher."""
+    kind = algorithms.find(name)
+    net = net or feature_net("scrd" if name == "scrd" else "concat")
+    return kind(kind.Options(**options), net, teacher or deepcopy(net).eval().requires_grad_(False), CLASSES)
+
+
+def posts(count: int, seed: int = 0, labelled: bool = True, lacking: bool = True) -> Batch:
+    """`count` posts of noise; every third lacks its text and the next its image, if `lacking`."""
+    draw = torch.Generator().manual_seed(seed)
+    row = torch.arange(count)
+    has_text, has_image = (row % 3 != 1) | (not lacking), (row % 3 != 2) | (not lacking)
+    text, image = torch.randn(2, count, WIDTH, generator=draw)
+    label = row % CLASSES if labelled else torch.full((count,), UNLABELLED)
+    return Batch(row, label, has_image, has_text, image * has_image.unsqueeze(1), text * has_text.unsqueeze(1))
+
+
+def views(batch: Batch, seed: int = 1, noise: float = 0.3) -> dict[str, Batch]:
+    """A batch as weak view, and a noisy copy as strong one."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def disturbed(value: Tensor) -> Tensor:
+        return value + noise * torch.randn(value.shape, generator=draw) if value.is_floating_point() else value
+
+    return {"weak": batch, "strong": batch.map(disturbed)}
+
+
+def gradients(algorithm: Algorithm, *arguments: Any) -> dict[str, Tensor]:
+    """The net's gradients of one step's total loss."""
+    algorithm.zero_grad()
+    algorithm.step(*arguments, FIRST).total.backward()
+    return {key: value.grad.clone() for key, value in algorithm.net.named_parameters() if value.grad is not None}
