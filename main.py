@@ -1,9 +1,10 @@
-"""Train a model of a post's sentiment from a few labels, resume, or evaluate: options → posts → net → algorithm → trainer."""
+"""Train a model of a post's sentiment, resume, or evaluate: options → posts → net → algorithm → trainer."""
 
 from __future__ import annotations
 
 import sys
 import warnings
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from datasets.folders import DISK_ERRORS
@@ -32,7 +33,8 @@ def run(options: Options, argv: list[str]) -> int:
     processes = start_processes(options.run.gpu >= 0 and torch.cuda.is_available())
     try:
         device = choose_device(options, processes.local_rank, print if processes.first else lambda _: None)
-        with prepare_folder(folder, options, processes):
+        spoken = nullcontext() if processes.first else redirect_stdout(None)
+        with spoken, prepare_folder(folder, options, processes):
             if options.run.deterministic:
                 torch.use_deterministic_algorithms(True)
             assembly = assemble(options, device, processes)
@@ -49,7 +51,7 @@ def run(options: Options, argv: list[str]) -> int:
 def main(argv: list[str]) -> int:
     """Run the command line `argv`; a user's mistake is one sentence on stderr and exit code 2."""
     warnings.simplefilter("default", UserWarning)
-    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)  # type: ignore[assignment]
+    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
     options = read_options(argv)
     try:
         return run(options, argv)

@@ -43,7 +43,7 @@ def _weights_file(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
                 return {key: opened.get_tensor(key) for key in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or "it is empty or cut off").splitlines()[0]
         raise ValueError(f"--image_weights {path}: not a readable file of weights ({reason})") from error
     if not isinstance(state, dict):
         raise ValueError(f"--image_weights {path}: holds a {type(state).__name__}, not weights by name")

@@ -59,7 +59,8 @@ class BenchOptions:
     tiny: bool = False
     """Smallest sizes, to see that it runs; the figures mean nothing."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError for a value that cannot be. Not left to tyro, which draws a box around it."""
         if self.repeats < 1:
             raise ValueError(f"--repeats {self.repeats} must be 1 or more")
         if self.store_rows < 1000:
@@ -223,6 +224,7 @@ def main(arguments: list[str]) -> int:
     """Measure, print the table, write what is asked for. The exit code is 1 where a section failed."""
     try:
         options = tyro.cli(BenchOptions, args=arguments, config=(tyro.conf.OmitArgPrefixes,), use_underscores=True)
+        options.check()
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             done, about = measure(options, Path(folder))
         command = shlex.join(["python", "scripts/bench.py", *arguments])

@@ -6,6 +6,7 @@ All but the count of kernels runs on the CPU too, where that is asked for by nam
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -131,7 +132,9 @@ class _NoHostReads(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero):
-            raise RuntimeError(f"the host reads a tensor: {func}")
+            frames = [frame for frame in traceback.extract_stack() if "/torch/" not in frame.filename]
+            caller = frames[-2]  # the last one is this function
+            raise RuntimeError(f"the host reads a tensor in {caller.filename}, line {caller.lineno}: {caller.line}")
         return func(*args, **(kwargs or {}))
 
 

@@ -39,7 +39,9 @@ class Row:
 
 def _digits(value: float) -> str:
     """Three significant digits, thousands apart; tiny values by their power of ten."""
-    if value and abs(value) < 1e-3:
+    if value == int(value) and abs(value) < 1e6:
+        return f"{value:,.0f}"
+    if abs(value) < 1e-3:
         return f"{value:.1e}"
     places = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     return f"{value:,.{places}f}"

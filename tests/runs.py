@@ -35,12 +35,13 @@ class Done:
     @property
     def sentence(self) -> str:
         """The one sentence on stderr; fails where there is more, or less, or no exit code for a mistake."""
-        said = [line for line in self.err.splitlines() if not line.startswith("note: ")]
         assert self.code == 2, f"exit code {self.code}: {self.out}{self.err}"
-        assert len(said) == 1, self.err
-        assert said[0].startswith("main.py: "), self.err
         assert "Traceback" not in self.out + self.err
-        return said[0]
+        said = [line for line in self.err.splitlines() if not line.startswith("note: ")]
+        box = said[0].strip(" ╭─╮") == "Value error"
+        assert box or len(said) == 1, self.err
+        assert box or said[0].startswith("main.py: "), self.err
+        return " ".join(" ".join(said).replace("│", " ").split())
 
 
 def run_main(*words: object) -> Done:
@@ -97,12 +98,22 @@ class Forker:
 
 def serve() -> None:
     """What the forker's process does: a line of jobs in, a line of their exit codes out, until there are no more."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
+    import pyarrow
     import torch.utils.tensorboard  # noqa: F401
-    import torchvision  # noqa: F401
     from transformers import AutoModel, AutoTokenizer, BertModel, PreTrainedTokenizerFast  # noqa: F401
 
+    import algorithms
+    import datasets.synthetic  # noqa: F401
     import main  # noqa: F401
+    import nets.build
     import training.session  # noqa: F401
+
+    pyarrow.array([None], from_pandas=True)  # imports pandas, where there is one
+    nets.build.nets()
+    for name in algorithms.names():
+        algorithms.find(name)
 
     for line in sys.stdin:
         children = [_fork(job) for job in json.loads(line)]

@@ -1,8 +1,10 @@
-"""Every command in the README is one that the program understands."""
+"""Every command in the README works: run on a tiny world or table where that is quick, else parsed."""
 
 from __future__ import annotations
 
+import csv
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -10,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.runs import ROOT, TINY, run_main
 from training.command_line import flags, parse
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
@@ -53,6 +55,60 @@ def test_commands_of_scripts_have_the_flags_that_they_use(command):
     assert done.returncode == 0, done.stderr
     used = [word.partition("=")[0] for word in after(command, script) if re.match(r"--?[a-z]", word)]
     assert [flag for flag in used if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", done.stdout)] == []
+
+
+NOT_HERE = ("torchrun", "vit_b16")
+"""Commands that need another launcher (two processes: test_main.py) or pretrained encoders from a hub."""
+
+
+def write_posts(folder: Path) -> None:
+    """The tables and the published folder that the README's commands name, with a few short texts each."""
+    labels = ("negative", "neutral", "positive")
+    moods = {"negative": "awful sad day", "neutral": "report of the council", "positive": "lovely happy day"}
+    for name, count in (("posts", 150), ("train", 150), ("test", 60)):
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["id", "text", "label", "sentiment"])
+            for row in range(count):
+                label = labels[row % 3]
+                table.writerow([f"{name}{row}", f"{moods[label]} in {name} street number {row}", label, label])
+    published = folder / "dataset" / "MVSA_Single"
+    (published / "data").mkdir(parents=True)
+    lines = [f"{row}\t{labels[row % 3]},{labels[row % 3]}" for row in range(150)]
+    (published / "labelResultAll.txt").write_text("\n".join(["ID\ttext,image", *lines]) + "\n")
+    for row in range(150):
+        (published / "data" / f"{row}.txt").write_text(f"{moods[labels[row % 3]]} in street number {row}")
+
+
+def quick(line: list[str], run_number: int) -> list[str]:
+    """The command with what makes it quick; one that has no name for its run gets one after the first."""
+    if "--resume" in line or "--eval_only" in line:
+        return line
+    small = ["--image_net", "small", "--image_weights", "none", "--text_net", "small", "--text_weights", "none"]
+    name = [] if run_number == 0 or "--save_name" in line else ["--save_name", f"run-{run_number}"]
+    return [*line, *TINY, "--epoch", "1", "--num_train_iter", "2", *small, *name]
+
+
+def test_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+    write_posts(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = []
+    for number, command in enumerate(one for one in commands() if one in MAIN or one in SCRIPTS):
+        if any(word in NOT_HERE for word in command):
+            continue
+        if command in MAIN:
+            run = run_main(*quick(after(command, "main.py"), number))
+            assert run.code == 0, (command, run.err)
+        else:
+            script = next(word for word in command if word.startswith("scripts/"))
+            monkeypatch.setattr(sys, "argv", [script, *after(command, script)])
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        done.append(command)
+    assert len(done) >= 12
+    assert len((tmp_path / "labelled.csv").read_text().splitlines()) == 151
+    assert (tmp_path / "stores" / "posts" / "store.json").is_file()
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    assert "| fixmatch" in capsys.readouterr().out
 
 
 def test_other_commands_are_known_ones():

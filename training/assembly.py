@@ -45,7 +45,9 @@ def choose_device(options: Options, processes_local_rank: int = 0, say: Any = pr
         return torch.device("cpu")
     number = options.run.gpu + processes_local_rank
     if number >= torch.cuda.device_count():
-        raise ValueError(f"--gpu {options.run.gpu}: this machine has {torch.cuda.device_count()} CUDA devices, from 0 up")
+        raise ValueError(
+            f"--gpu {options.run.gpu}: this machine has {torch.cuda.device_count()} CUDA devices, from 0 up"
+        )
     return torch.device("cuda", number)
 
 
