@@ -204,13 +204,20 @@ class TextEncoder(nn.Module):
         self.pooling = pooling
         self.width: int = self.net.config.hidden_size
 
+    def _attention_mask(self, mask: Tensor) -> Tensor:
+        """The mask as the encoder reads it. transformers asks a (B, L) one, on the host, whether it is all ones; spread
+        out to (B, 1, L, L) it goes to the attention as it is and the device is not waited for."""
+        if self.net.config._attn_implementation != "sdpa":
+            return mask.to(torch.long)
+        return mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
+
     def forward(self, text: Tensor, mask: Tensor) -> Tensor:
         """(B, L) ids and (B, L) bool mask to (B, width). A row without any token: finite values that mean nothing."""
         nothing = ~mask.any(dim=1, keepdim=True)
         first = torch.zeros_like(mask)
         first[:, 0] = True
         mask = mask | (nothing & first)  # attention over no token at all is not a number, and so is its gradient
-        answer = self.net(input_ids=text, attention_mask=mask.to(torch.long))
+        answer = self.net(input_ids=text, attention_mask=self._attention_mask(mask))
         if self.pooling == "pooler":
             return answer.pooler_output
         if self.pooling == "cls":
