@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 
 
 def consistency_loss(logits: Tensor, pseudo_label: Tensor, mask: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class ClassThreshold(nn.Module):
 
     mean_prediction: Tensor  # (C,)
 
-    def __init__(self, num_classes: int, momentum: float = 0.99, floor: float = 0.5) -> None:
+    def __init__(self, num_classes: int, momentum: float = 0.99, floor: float = 0.8) -> None:
         super().__init__()
         self.momentum, self.floor = momentum, floor
         self.register_buffer("mean_prediction", torch.full((num_classes,), 1 / num_classes))
@@ -70,9 +70,3 @@ class DistributionAlignment(nn.Module):
         self.mean_prediction.lerp_(probabilities.mean(dim=0), 1 - self.momentum)
         aligned = probabilities * (self.target / self.mean_prediction.clamp(min=1e-6)) ** self.strength
         return aligned / aligned.sum(dim=1, keepdim=True)
-
-
-def class_shares(pseudo_label: Tensor, mask: Tensor, num_classes: int) -> Tensor:
-    """(C,) share of each class among the accepted pseudo-labels; zeros where none is accepted."""
-    counts = (one_hot(pseudo_label, num_classes) * mask.unsqueeze(1)).sum(dim=0)
-    return counts / counts.sum().clamp(min=1e-8)

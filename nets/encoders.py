@@ -149,11 +149,11 @@ def _three(said: str | None, default: tuple[float, ...]) -> tuple[float, float, 
 
 
 def small_text_config(vocabulary: int, length: int) -> BertConfig:
-    """A two-layer BERT that trains from scratch in minutes on a CPU."""
+    """A one-layer BERT that trains from scratch in minutes on a CPU."""
     return BertConfig(
         vocab_size=vocabulary,
         hidden_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=1,
         num_attention_heads=4,
         intermediate_size=128,
         max_position_embeddings=length,

@@ -34,7 +34,7 @@ class NetOptions:
     """SCRD's net: divide each modality into a private and a common part."""
     selection: Literal["soft", "gumbel", "none"] = "soft"
     """SCRD's net: parts weigh by their probability to decide, one is drawn and taken alone, or all count the same."""
-    dropout: float = 0.1
+    dropout: float = 0.4
     """Dropout before each classifier."""
     batch_norm: Literal["auto", "batch", "frozen"] = "auto"
     """Statistics of BatchNorm in training: of the batch, or frozen as loaded; auto: frozen for loaded weights."""

@@ -14,8 +14,9 @@ class ModalSelection(nn.Module):
 
     g = MLP([text; image; common]), π = softmax(g) over what is present. For each candidate k:
     o_k = X_k + softmax(W_q X_k · (W_k X_j)ᵀ / √D) W_v X_j over the other two parts j that are present.
-    The output is Σ_k w_k o_k. In training w is π ("soft") or a straight-through Gumbel draw from it ("gumbel"); in
-    evaluation w is π ("soft") or the largest alone ("gumbel"). "none": w is the same for all present (an ablation).
+    The output is Σ_k w_k o_k. "soft": w is the mean of π and equal weights, so that the deciding part counts most and no
+    part is ever cut off from learning. "gumbel": w is a straight-through Gumbel draw from π in training, and the largest
+    alone in evaluation. "none": w is the same for all present (an ablation).
 
     Args:
         dim: width D of the parts.
@@ -48,4 +49,5 @@ class ModalSelection(nn.Module):
             return gumbel_softmax(logits, hard=True)
         if self.how == "gumbel":
             return one_hot(logits.argmax(dim=1), 3)
-        return logits.softmax(dim=1)
+        present = ~logits.isneginf()
+        return (logits.softmax(dim=1) + present / present.sum(dim=1, keepdim=True)) / 2

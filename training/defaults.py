@@ -36,15 +36,13 @@ def resolve(options: Options) -> Options:
     )
     scratch = {net.image_weights, net.text_weights} == {"none"}
     bert = net.text_net == "bert" and not net.text_weights
-    net = _fill(
-        net, feature_dim=SCRATCH_DIM if scratch else PRETRAINED_DIM, text_pooling="pooler" if bert else "mean"
-    )
+    net = _fill(net, feature_dim=SCRATCH_DIM if scratch else PRETRAINED_DIM, text_pooling="pooler" if bert else "mean")
     live = set(frozen(net)) != {"image", "text"}
     training = _fill(
         options.training,
-        epoch=8 if small else 20,
-        num_train_iter=128 if small else 512,
-        lr=1e-3 if scratch or not live else 1e-4,
+        epoch=6 if small else 20,
+        num_train_iter=64 if small else 512,
+        lr=1e-3 if not live else 5e-4 if scratch else 1e-4,
     )
     data = _fill(options.data, image_size=options.world.world_size if small else 0)
     return replace(options, net=net, training=training, data=data)

@@ -1,4 +1,4 @@
-"""Features of frozen encoders: K weak and K strong views of every post, computed once, cached by what they depend on."""
+"""Features of frozen encoders: weak and strong views of every post, computed once, cached by what they depend on."""
 
 from __future__ import annotations
 
@@ -32,11 +32,17 @@ def weights_fingerprint(module: nn.Module) -> str:
 
 
 def frozen_features(
-    name: str, encoder: nn.Module, source: PostSource, view_maker: ViewMaker, views: int, folder: Path, device: torch.device
+    name: str,
+    encoder: nn.Module,
+    source: PostSource,
+    view_maker: ViewMaker,
+    views: int,
+    folder: Path,
+    device: torch.device,
 ) -> FeatureCache:
     """The features of encoder `name` ("image" or "text") for every post of the source's store.
 
-    Computed into a sub-folder of `folder`, named by the fingerprints of posts and weights and by how the views are made,
+    Computed into a sub-folder of `folder`, named by the fingerprints of posts and weights and by how views are made,
     unless they are there. `encoder` is moved to `device`.
     """
     shown = (source.image_size,) if name == "image" else (view_maker.length, view_maker.strong_text)

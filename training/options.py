@@ -60,9 +60,9 @@ class TrainingOptions:
     """Training"""
 
     epoch: int = 0
-    """Epochs; 0: 8 on the synthetic world, else 20."""
+    """Epochs; 0: 6 on the synthetic world, else 20."""
     num_train_iter: int = 0
-    """Steps of an epoch; 0: 128 on the synthetic world, else 512."""
+    """Steps of an epoch; 0: 64 on the synthetic world, else 512."""
     batch_size: Annotated[int, tyro.conf.arg(aliases=["-bsz"])] = 16
     """Labelled posts of a step, all processes together."""
     uratio: int = 4
@@ -74,14 +74,14 @@ class TrainingOptions:
     optim: Literal["AdamW", "SGD"] = "AdamW"
     """Optimiser."""
     lr: float = 0.0
-    """Learning rate of the heads; 0: 1e-3 with encoders from scratch or frozen, else 1e-4."""
+    """Learning rate of the heads; 0: 5e-4 with encoders from scratch, 1e-3 with frozen ones, else 1e-4."""
     encoder_lr: float = 0.0
     """Learning rate of pretrained encoders; 0: a fifth of --lr; from scratch they learn at --lr."""
     layer_decay: float = 1.0
     """Factor on the learning rate from one encoder layer to the one below it."""
     momentum: float = 0.9
     """Momentum of SGD."""
-    weight_decay: float = 5e-4
+    weight_decay: float = 0.05
     """Weight decay of all but biases and norms."""
     schedule: Literal["cosine", "released"] = "cosine"
     """Course of the learning rate: up, then along a cosine down to 0; or that of SCRD's released code, which starts

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from algorithms.options import PseudoLabelOptions
-from algorithms.pseudo_labels import ClassThreshold, DistributionAlignment, class_shares, consistency_loss
+from algorithms.pseudo_labels import ClassThreshold, DistributionAlignment, consistency_loss
 
 LOGITS = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]]).log()
 
@@ -77,13 +77,6 @@ def test_running_statistics_are_saved_and_come_back(kind):
     assert torch.equal(first.mean_prediction, second.mean_prediction)
 
 
-def test_class_shares_are_of_accepted_posts():
-    label, mask = torch.tensor([0, 0, 1, 2]), torch.tensor([1.0, 1.0, 1.0, 0.0])
-    assert class_shares(label, mask, 3).tolist() == pytest.approx([2 / 3, 1 / 3, 0.0])
-    assert class_shares(label, torch.zeros(4), 3).tolist() == [0.0, 0.0, 0.0]
-
-
-@pytest.mark.parametrize(("name", "value"), [("threshold", -0.1), ("ulb_loss_ratio", float("nan"))])
 def test_options_out_of_range_name_their_flag(name, value):
     with pytest.raises(ValueError, match=f"--{name} {value} must be a number from 0 up"):
         PseudoLabelOptions(**{name: value})
