@@ -239,7 +239,6 @@ class Scrd(Algorithm):
         return ((utility * (log_utility - log_selection)).sum(dim=1) * pseudo["mask"]).mean()
 
 
-
 def _full(prediction: Prediction) -> FullPrediction:
     assert isinstance(prediction, FullPrediction)
     return prediction

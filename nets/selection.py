@@ -14,9 +14,9 @@ class ModalSelection(nn.Module):
 
     g = MLP([text; image; common]), π = softmax(g) over what is present. For each candidate k:
     o_k = X_k + softmax(W_q X_k · (W_k X_j)ᵀ / √D) W_v X_j over the other two parts j that are present.
-    The output is Σ_k w_k o_k. "soft": w is the mean of π and equal weights, so that the deciding part counts most and no
-    part is ever cut off from learning. "gumbel": w is a straight-through Gumbel draw from π in training, and the largest
-    alone in evaluation. "none": w is the same for all present (an ablation).
+    The output is Σ_k w_k o_k. "soft": w is the mean of π and equal weights, so that the deciding part counts most and
+    no part is ever cut off from learning. "gumbel": w is a straight-through Gumbel draw from π in training, and the
+    largest alone in evaluation. "none": w is the same for all present (an ablation).
 
     Args:
         dim: width D of the parts.

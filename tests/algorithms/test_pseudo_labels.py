@@ -77,6 +77,7 @@ def test_running_statistics_are_saved_and_come_back(kind):
     assert torch.equal(first.mean_prediction, second.mean_prediction)
 
 
+@pytest.mark.parametrize(("name", "value"), [("threshold", -0.1), ("ulb_loss_ratio", float("nan"))])
 def test_options_out_of_range_name_their_flag(name, value):
     with pytest.raises(ValueError, match=f"--{name} {value} must be a number from 0 up"):
         PseudoLabelOptions(**{name: value})

@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.training.toy import META, ToyLoader, build, exit_code, fingerprint, processes_of, resumed, run, signal_at
 from training.checkpoint import CheckpointError, checkpoints, load_checkpoint
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the processes that are killed (toy.run): on another number of threads sums differ in their last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("optim", "kill_steps"), [("AdamW", (12, 17, 26)), ("SGD", (14,))])
