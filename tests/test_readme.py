@@ -57,8 +57,8 @@ def test_commands_of_scripts_have_the_flags_that_they_use(command):
     assert [flag for flag in used if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", done.stdout)] == []
 
 
-NOT_HERE = ("torchrun", "vit_b16", "--device cuda")
-"""Commands that need another launcher (two processes: test_main.py) or pretrained encoders from a hub."""
+NOT_HERE = ("torchrun", "vit_b16", "cuda")
+"""Commands that need another launcher (two processes: test_main.py), pretrained encoders from a hub, or a GPU."""
 
 
 def write_posts(folder: Path) -> None:
