@@ -27,8 +27,6 @@ CLASS_SHARES = (0.30, 0.25, 0.45)
 TEACHER_CONFUSION = ((0.570, 0.298, 0.132), (0.022, 0.820, 0.158), (0.015, 0.045, 0.940))
 """A tweet-text teacher's answer (column) for each true sentiment (row): published for T4SA 2.0's teacher."""
 
-_SMALLEST_SIZE = 32
-
 
 @dataclass(frozen=True)
 class Truth:
@@ -43,10 +41,9 @@ class Truth:
 
 
 class SyntheticWorld:
-    """The posts of one world; raises ValueError for options that no world can have."""
+    """The posts of one world."""
 
     def __init__(self, options: WorldOptions) -> None:
-        _check(options)
         self.options = options
 
     def __len__(self) -> int:
@@ -168,24 +165,3 @@ def _class_of(uniform: float) -> int:
 
 def _name(label: int | None) -> str | None:
     return None if label is None else SENTIMENTS[label]
-
-
-def _check(options: WorldOptions) -> None:
-    """Raise ValueError for a world that cannot be."""
-    if options.world_posts < 1:
-        raise ValueError(f"--world_posts is {options.world_posts}; a world needs at least 1 post.")
-    if options.world_size < _SMALLEST_SIZE:
-        raise ValueError(
-            f"--world_size is {options.world_size}; an image needs at least {_SMALLEST_SIZE} pixels a side."
-        )
-    shares = ("conflict", "image_decides", "missing_image", "missing_text", "duplicates", "noise", "teacher_noise")
-    for name in shares:
-        value = getattr(options, f"world_{name}")
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"--world_{name} is {value}; it is a share and must lie between 0 and 1.")
-    total = options.world_conflict + options.world_missing_image + options.world_missing_text
-    if total > 1.0 + 1e-9:
-        raise ValueError(
-            "--world_conflict, --world_missing_image and --world_missing_text add up to "
-            f"{total:g}; a post that lacks a modality cannot contradict itself, so they must not exceed 1 together."
-        )

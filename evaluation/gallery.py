@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from datasets.images import decode
 from evaluation.predict import Predictions
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 320
 """Pixels of a thumbnail's longer side at most."""
+TILE, BAR = 128, 8
+"""Pixels of a picture in a strip, and of the bar at its top."""
+RIGHT, WRONG = (40, 160, 80), (200, 50, 50)
 LONGEST_TEXT = 600
 """Characters of a text at most; the rest is cut with an ellipsis."""
 
@@ -61,6 +65,21 @@ def thumbnail(jpeg: bytes) -> str:
     file = io.BytesIO()
     small.save(file, "JPEG", quality=80, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def picture_strip(store: PostStore, predictions: Predictions) -> np.ndarray | None:
+    """The images of the posts side by side, (TILE, width, 3) uint8, each under a bar that is as wide as the answer
+    is sure, green where it is right, red where it is wrong. None where no post has an image."""
+    tiles = []
+    for row, label, answer, confidence in zip(
+        predictions.rows, predictions.label, predictions.prediction, predictions.confidence, strict=True
+    ):
+        stored = store.image(int(row))
+        if stored is not None:
+            tile = decode(stored, TILE, 0.5).copy()
+            tile[:BAR, : round(TILE * float(confidence))] = RIGHT if label == answer else WRONG
+            tiles.append(tile)
+    return np.concatenate(tiles, axis=1) if tiles else None
 
 
 def show(store: PostStore, predictions: Predictions, positions: np.ndarray) -> list[Shown]:

@@ -32,6 +32,8 @@ from training.distributed import Processes
 from training.ema import Ema
 from training.features import frozen_features
 
+MAY_CHANGE = ("eval_batch_size", "num_log_iter", "num_eval_iter", "save_minutes", "patience", "max_skipped")
+"""Options of training that a resumed run may change: none of them touches a weight."""
 NEUTRAL_SCALING = (0.5, 0.5, 0.5)
 """Mean and standard deviation of pixels for a net that reads none."""
 
@@ -114,7 +116,8 @@ class Assembly:
     def meta(self) -> dict[str, Any]:
         """What a checkpoint and a run that goes on from it must have in common."""
         weights = {name: list(value.shape) for name, value in self.algorithm.state_dict().items()}
-        same_course = ("epoch", "num_train_iter", "batch_size", "uratio", "lr", "schedule", "warmup")
+        views = ("strong_text", "modality_dropout", "text_length")
+        course = {name: value for name, value in asdict(self.options.training).items() if name not in MAY_CHANGE}
         return {
             "algorithm": self.options.run.algorithm,
             "net": asdict(self.plan),
@@ -124,7 +127,8 @@ class Assembly:
             "classes": list(self.store.classes),
             "seed": self.options.run.seed,
             "own options": asdict(self.options.algorithm),
-            "training": {name: getattr(self.options.training, name) for name in same_course},
+            "training": course,
+            "views": {name: getattr(self.options.data, name) for name in views},
         }
 
     @property

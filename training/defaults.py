@@ -11,6 +11,7 @@ from training.command_line import Options
 SCRATCH_DIM, PRETRAINED_DIM = 128, 512
 NETS = {"scrd": "scrd", "scrd_released": "scrd_released"}
 """The net that an algorithm is made for, where it is not the plain one."""
+PLAIN_NET = "concat"
 
 
 def frozen(options: NetOptions) -> tuple[str, ...]:
@@ -28,7 +29,7 @@ def resolve(options: Options) -> Options:
     small = synthetic(options)
     net = _fill(
         options.net,
-        net=NETS.get(options.run.algorithm, "concat"),
+        net=NETS.get(options.run.algorithm, PLAIN_NET),
         image_net=_image_net(options.net, small),
         text_net="small" if small and not options.net.text_weights else "bert",
         image_weights="none" if small else "",

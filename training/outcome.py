@@ -14,27 +14,31 @@ from typing import Any
 import torch
 
 from datasets.tokens import save_tokenizer
-from evaluation.metrics import score
 from evaluation.model_card import write_model_card
-from evaluation.predict import evaluate, predict
+from evaluation.predict import AVAILABILITY, Predictions, evaluate
 from evaluation.report import write_report
 from evaluation.tables import write_predictions
 from nets.build import rebuild, save_plan
-from nets.post_net import PostNet
+from nets.options import NetOptions
+from nets.post_net import MODALITIES, PostNet
 from training.assembly import Assembly, autocast_type
 from training.checkpoint import load_state, load_weights, plain_state, save_weights
+from training.command_line import Options
+from training.defaults import NETS, PLAIN_NET
 from training.run_folder import RunFolder
 from training.trainer import Summary
 
 FROZEN_FILE = "frozen.safetensors"
 TOKENIZER_FOLDER = "tokenizer"
+NET_PARTS = ("decoupling", "selection", "freeze")
+"""Options of the net that make it another one in a table."""
 
 
-def validate(assembly: Assembly, net: torch.nn.Module) -> dict[str, Any]:
-    """Scores of `net` on the validation posts."""
+def validate(assembly: Assembly, net: torch.nn.Module) -> tuple[dict[str, Any], Predictions]:
+    """Scores of `net` on the validation posts, and its answers."""
     amp = autocast_type(assembly.options, assembly.device)
-    answers = predict(net, assembly.batches_of(assembly.split.validation), amp)
-    return score(answers.probabilities, assembly.store.label[answers.rows], assembly.store.classes)
+    scores, answers = evaluate(net, assembly.batches_of, assembly.split.validation, assembly.store, amp, ("full",))
+    return scores["full"], answers
 
 
 def keep_model(assembly: Assembly, folder: RunFolder) -> None:
@@ -83,11 +87,13 @@ def conclude(assembly: Assembly, folder: RunFolder, summary: Summary | None, arg
     net = assembly.ema.net
     load_state(net, load_weights(folder.best), folder.best)
     amp = autocast_type(assembly.options, assembly.device)
-    scores, answers = evaluate(net, assembly.batches_of, assembly.split.test, assembly.store, amp)
+    both = set(assembly.net.reads) == set(MODALITIES)
+    seen = AVAILABILITY if both else AVAILABILITY[:1]  # a net of one modality has nothing to lose
+    scores, answers = evaluate(net, assembly.batches_of, assembly.split.test, assembly.store, amp, seen)
     before = _before(folder) if summary is None else {}
     options = assembly.options
     results = {
-        "name": _name(assembly),
+        "name": _name(options),
         "algorithm": options.run.algorithm,
         "net": options.net.net,
         "seed": options.run.seed,
@@ -96,7 +102,7 @@ def conclude(assembly: Assembly, folder: RunFolder, summary: Summary | None, arg
         "split_fingerprint": assembly.split.fingerprint,
         "store_fingerprint": assembly.store.fingerprint,
         "test_fingerprint": assembly.test_fingerprint,
-        "validation": validate(assembly, net),
+        "validation": validate(assembly, net)[0],
         "test": scores,
         "steps": summary.steps if summary else before.get("steps", 0),
         "best_step": summary.best_step if summary else before.get("best_step", -1),
@@ -125,23 +131,15 @@ def describe(results: dict[str, Any], folder: RunFolder) -> str:
     return "\n".join([*lines, f"report: {folder.report}"])
 
 
-def _name(assembly: Assembly) -> str:
-    """The algorithm and every option of its own and of its net that is not the default: what a table calls the run."""
-    options = assembly.options
-    changed = [
-        f"{name}={value}"
-        for group in (options.algorithm, options.net)
-        for name, value in asdict(group).items()
-        if name in _TOLD and value != getattr(type(group)(), name)
-    ]
-    changed += [
-        f"{name}={value}" for name, value in asdict(options.algorithm).items()
-        if name not in _TOLD and value != getattr(type(options.algorithm)(), name)
-    ]  # fmt: skip
-    return " ".join([options.run.algorithm, *sorted(changed)])
-
-
-_TOLD = {"decoupling", "selection"}
+def _name(options: Options) -> str:
+    """What a table calls the run: its algorithm, its net where that is not the one made for it, and every option of
+    the algorithm, of the net's inside and of what is frozen that is not the default."""
+    own = asdict(type(options.algorithm)()) | {name: getattr(NetOptions(), name) for name in NET_PARTS}
+    chosen = asdict(options.algorithm) | {name: getattr(options.net, name) for name in NET_PARTS}
+    changed = [f"{name}={chosen[name]}" for name in sorted(own) if chosen[name] != own[name]]
+    usual = NETS.get(options.run.algorithm, PLAIN_NET)
+    net = [] if options.net.net == usual else [f"net={options.net.net}"]
+    return " ".join([options.run.algorithm, *net, *changed])
 
 
 def _before(folder: RunFolder) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from datasets.splits import Split
+from evaluation.gallery import most_confident_right, most_confident_wrong, picture_strip
 from training.assembly import Assembly, autocast_type
 from training.checkpoint import load_checkpoint, load_state
 from training.command_line import Options, save_options
@@ -23,6 +24,8 @@ from training.outcome import keep_model, load_weights_of, validate
 from training.run_folder import RunFolder
 from training.trainer import Summary, Trainer
 
+SHOWN_POSTS = 8
+"""Right and wrong validation posts that TensorBoard shows at every evaluation."""
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 """cuBLAS gives the same bits again only with a workspace of fixed size, named before it starts."""
 
@@ -64,8 +67,12 @@ def train(assembly: Assembly, folder: RunFolder) -> Summary:
     )  # fmt: skip
 
     def evaluate(net: nn.Module, step: int) -> Mapping[str, float]:
-        scores = validate(assembly, net)
+        scores, answers = validate(assembly, net)
         monitor.add_confusion(step, scores["confusion"], assembly.store.classes)
+        for name, choose in (("wrong", most_confident_wrong), ("right", most_confident_right)):
+            strip = picture_strip(assembly.store, answers.take(choose(answers, SHOWN_POSTS)))
+            if strip is not None:
+                monitor.add_image(f"eval/{name}", strip, step)
         return evaluation_figures(scores)
 
     trainer = Trainer(

@@ -1,0 +1,26 @@
+"""What a table calls a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.command_line import parse
+from training.defaults import resolve
+from training.outcome import _name
+
+NAMES = {
+    "": "scrd",
+    "--algorithm supervised": "supervised",
+    "--algorithm fixmatch --net image": "fixmatch net=image",
+    "--guard none --selection none": "scrd guard=none selection=none",
+    "--algorithm fixmatch --threshold 0.8 --lr 0.1": "fixmatch threshold=0.8",
+    "--freeze image,text --plf code": "scrd freeze=image,text plf=code",
+    "--scrd_variant released": "scrd_released",
+}
+
+
+@pytest.mark.parametrize("line, name", NAMES.items())
+def test_a_run_is_called_by_what_makes_it_another_method(line: str, name: str, tmp_path: Path):
+    assert _name(resolve(parse([*line.split(), "--save_dir", str(tmp_path)]))) == name
