@@ -133,7 +133,8 @@ def test_another_run_is_not_gone_on_with_and_nothing_is_lost(run, tmp_path: Path
         (("--seed", 2), "seed was 1, now it is 2"),
         (("--net", "text"), "net was"),
         (("--world_posts", 310), "store was"),
-        (("--num_train_iter", 2), "training was"),
+        (("--num_train_iter", 2), "--num_train_iter was 1, now it is 2"),
+        (("--threshold", 0.5), "--threshold was 0.4, now it is 0.5"),
         (("--optim", "SGD"), "--optim was AdamW, now it is SGD"),
     ]:
         refused = run_main("--save_dir", tmp_path, "--save_name", "run", "--resume", *words)

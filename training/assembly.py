@@ -116,8 +116,9 @@ class Assembly:
     def meta(self) -> dict[str, Any]:
         """What a checkpoint and a run that goes on from it must have in common."""
         weights = {name: list(value.shape) for name, value in self.algorithm.state_dict().items()}
+        chosen = asdict(self.options.training) | asdict(self.options.algorithm)
         views = ("strong_text", "modality_dropout", "text_length")
-        course = {name: value for name, value in asdict(self.options.training).items() if name not in MAY_CHANGE}
+        chosen |= {name: getattr(self.options.data, name) for name in views}
         return {
             "algorithm": self.options.run.algorithm,
             "net": asdict(self.plan),
@@ -126,9 +127,7 @@ class Assembly:
             "split": self.split.fingerprint,
             "classes": list(self.store.classes),
             "seed": self.options.run.seed,
-            "own options": asdict(self.options.algorithm),
-            "training": course,
-            "views": {name: getattr(self.options.data, name) for name in views},
+            **{f"--{name}": value for name, value in chosen.items() if name not in MAY_CHANGE},
         }
 
     @property
