@@ -123,9 +123,7 @@ class Scrd(Algorithm):
         final_loss = cross_entropy(answer.logits, label)
         loss = final_loss + self.options.modality_loss_ratio * cross_entropy(answer.common_logits, label)
         usual = torch.where(self.running_weight > 0, self.usual_loss(), final_loss.detach())
-        for name, logits, present in (
-            ("text", answer.text_logits, batch.has_text), ("image", answer.image_logits, batch.has_image),
-        ):  # fmt: skip
+        for name, logits, present in _modality_heads(answer, batch):
             doubt = self.doubt(self.net, "common", answer.parts[name], label)
             weight = torch.where(doubt < usual, 1.0, self.options.label_filter_floor) * present
             own_loss = (cross_entropy(logits, label, reduction="none") * weight).mean()
@@ -148,9 +146,7 @@ class Scrd(Algorithm):
             "label": label, "confidence": confidence, "mask": confident * supported,
             "dropped": confident * (1 - supported),
         }  # fmt: skip
-        for name, logits, present in (
-            ("text", target.text_logits, batch.has_text), ("image", target.image_logits, batch.has_image),
-        ):  # fmt: skip
+        for name, logits, present in _modality_heads(target, batch):
             confidence, label = logits.softmax(dim=1).max(dim=1)
             pseudo[f"{name}_label"] = label
             pseudo[f"{name}_mask"] = self._confident(confidence, label, threshold) * present
@@ -237,6 +233,11 @@ class Scrd(Algorithm):
         log_selection = learner.selection_logits.log_softmax(dim=1).masked_fill(missing, 0.0)
         log_utility = utility.clamp(min=1e-12).log()
         return ((utility * (log_utility - log_selection)).sum(dim=1) * pseudo["mask"]).mean()
+
+
+def _modality_heads(prediction: FullPrediction, batch: Batch) -> tuple[tuple[str, Tensor, Tensor], ...]:
+    """Name, (B, C) logits and (B,) presence of each modality's own head."""
+    return ("text", prediction.text_logits, batch.has_text), ("image", prediction.image_logits, batch.has_image)
 
 
 def _full(prediction: Prediction) -> FullPrediction:

@@ -65,7 +65,12 @@ def text_source(options: NetOptions) -> str:
         if not Path(options.text_weights).is_dir():
             raise ValueError(f"--text_weights {options.text_weights}: there is no such folder")
         return options.text_weights
-    return "" if options.text_weights == "none" else TEXT_NAMES.get(options.text_net, options.text_net)
+    return "" if options.text_weights == "none" else hub_name(options)
+
+
+def hub_name(options: NetOptions) -> str:
+    """What the hub calls the text net, whose configuration and tokenizer are there too."""
+    return TEXT_NAMES.get(options.text_net, options.text_net)
 
 
 def build_net(
@@ -84,7 +89,7 @@ def build_net(
     if "text" in kind.reads:
         source = text_source(options)
         if not source and options.text_net != "small":
-            config = _hub_config(TEXT_NAMES.get(options.text_net, options.text_net))
+            config = _hub_config(hub_name(options))
         else:
             config = small_text_config(vocabulary, text_length)
         text = TextEncoder(source or config, options.text_pooling)

@@ -24,7 +24,7 @@ from datasets.seeds import derive_seed
 from datasets.splits import Split, draw_split, read_ids
 from datasets.store import PostStore
 from datasets.tokens import TokenCache, train_tokenizer
-from nets.build import Plan, build_net, find, text_source
+from nets.build import Plan, build_net, find, hub_name, text_source
 from nets.post_net import PostNet
 from training.command_line import Options
 from training.defaults import frozen, resolve
@@ -215,11 +215,12 @@ def _tokenizer(options: Options, store: PostStore) -> Any:
         texts = (text for start in range(0, len(store), step)
                  for text in store.texts(np.arange(start, min(start + step, len(store)))))  # fmt: skip
         return train_tokenizer(texts, folder)
+    source = source or hub_name(options.net)
     try:
-        return AutoTokenizer.from_pretrained(source or options.net.text_net, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"the tokenizer of {source or options.net.text_net} cannot be loaded ({str(error).splitlines()[0]}): "
+            f"the tokenizer of {source} cannot be loaded ({str(error).splitlines()[0]}): "
             "give --text_weights FOLDER, or --text_net small --text_weights none to train text net and tokenizer here"
         ) from error
 

@@ -67,6 +67,7 @@ def train(assembly: Assembly, folder: RunFolder) -> Summary:
     )  # fmt: skip
 
     def evaluate(net: nn.Module, step: int) -> Mapping[str, float]:
+        """The figures of the validation posts; the monitor gets the pictures that go with them."""
         scores, answers = validate(assembly, net)
         monitor.add_confusion(step, scores["confusion"], assembly.store.classes)
         for name, choose in (("wrong", most_confident_wrong), ("right", most_confident_right)):
