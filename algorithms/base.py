@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
+from algorithms.pseudo_labels import DistributionAlignment, PseudoLabels, class_weights
 from datasets.batch import Batch, Views, concatenate
 from nets.prediction import Prediction
 
@@ -41,6 +43,26 @@ class Step:
         """Share of the run that is done, 0 to 1."""
         return self.number / max(1, self.total)
 
+    def ramp(self, share: float) -> float:
+        """Rises linearly from 0 to 1 over the first `share` of the run and stays there; share 0: always 1."""
+        return min(1.0, self.progress / share) if share > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an algorithm knows of the posts before the first of them comes: how many, and which labels there are."""
+
+    num_classes: int  # C
+    num_posts: int  # rows of the store: `Batch.index` is below it
+    num_unlabelled: int  # posts that the unlabelled batches are drawn from
+    labelled: Tensor  # (n,) int64: rows of the labelled posts, ascending
+    labels: Tensor  # (n,) int64: their classes
+
+    @property
+    def class_counts(self) -> Tensor:
+        """(C,) float: labelled posts of each class."""
+        return torch.bincount(self.labels, minlength=self.num_classes).to(torch.float32)
+
 
 class Algorithm(nn.Module, ABC):
     """How a net learns from one batch of labelled and one of unlabelled posts.
@@ -57,16 +79,29 @@ class Algorithm(nn.Module, ABC):
     unlabelled_views: ClassVar[tuple[str, ...]] = ("weak", "strong")
     restarts_average: ClassVar[bool] = False
 
+    class_weight: Tensor  # (C,)
+    logit_shift: Tensor  # (C,)
+
     @dataclass(frozen=True)
     class Options:
         """Options of the algorithm's own; they appear on the command line under their names."""
 
-    def __init__(self, options: Any, net: nn.Module, teacher: nn.Module, num_classes: int) -> None:
+    def __init__(self, options: Any, net: nn.Module, teacher: nn.Module, task: Task) -> None:
+        """`options`: of the class's own Options, which has those of algorithms.options.AlgorithmOptions at least."""
         super().__init__()
         self.options = options
         self.net = net
-        self.num_classes = num_classes
+        self.task = task
+        self.num_classes = task.num_classes
         self._teacher = (teacher,)  # a tuple hides it from nn.Module: it must not be saved or trained as a part
+        counts = task.class_counts
+        self.register_buffer("class_weight", class_weights(counts, options.class_balance), persistent=False)
+        prior = (counts.clamp(min=1) / counts.clamp(min=1).sum()).log()
+        self.register_buffer("logit_shift", options.logit_adjustment * prior, persistent=False)
+        self.alignment: DistributionAlignment | None = None
+        if getattr(options, "align", "none") != "none":
+            target = counts / counts.sum() if options.align == "labelled" else None
+            self.alignment = DistributionAlignment(task.num_classes, target=target)
 
     @property
     def teacher(self) -> nn.Module:
@@ -80,6 +115,27 @@ class Algorithm(nn.Module, ABC):
     def forward(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """The same as `step`."""
         return self.step(labelled, unlabelled, step)
+
+    def labelled_loss(self, logits: Tensor, label: Tensor, reduction: str = "mean") -> Tensor:
+        """Cross-entropy of (B, C) logits and (B,) labels, with the class-balanced weights (Cui et al., CVPR 2019) and
+        the logit adjustment (Menon et al., ICLR 2021, eq. 10) that the options ask for. "mean" is over B."""
+        losses = cross_entropy(logits + self.logit_shift, label, weight=self.class_weight, reduction="none")
+        return losses.mean() if reduction == "mean" else losses
+
+    def targets(self, logits: Tensor) -> Tensor:
+        """(B, C) probabilities that unlabelled posts are taken for: detached, and aligned where `--align` says so.
+        To be called once a step: the alignment takes in what it sees."""
+        probabilities = logits.detach().softmax(dim=1)
+        return probabilities if self.alignment is None else self.alignment(probabilities)
+
+    def combine(self, pseudo: PseudoLabels | None = None, **terms: tuple[float, Tensor]) -> Losses:
+        """The step's losses from (weight, loss) by name, and what the monitor shows of the pseudo-labels."""
+        total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
+        parts = {name: loss.detach() for name, (_, loss) in terms.items()} | {"total_loss": total.detach()}
+        if pseudo is None:
+            return Losses(total, parts)
+        histograms = {"confidence": pseudo.confidence, "pseudo_label": pseudo.label, "mask": pseudo.mask}
+        return Losses(total, parts, {"util_ratio": pseudo.mask.mean()}, histograms)
 
     def predict(self, *batches: Batch) -> list[Prediction]:
         """One forward pass of the net over all `batches`, answered batch by batch in float32."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch.nn.functional import cross_entropy
-
 from algorithms.base import Algorithm, Losses, Step
 from algorithms.options import PseudoLabelOptions
-from algorithms.pseudo_labels import consistency_loss
+from algorithms.pseudo_labels import accept, consistency_loss
 from datasets.batch import Views
 
 
@@ -29,16 +26,10 @@ class FixMatch(Algorithm):
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
         known, weak, strong = labelled["weak"], unlabelled["weak"], unlabelled["strong"]
-        answer_known, answer_weak, answer_strong = self.predict_with_targets(known, weak, strong)
-        probabilities = answer_weak.logits.detach().softmax(dim=1)
-        confidence, pseudo_label = probabilities.max(dim=1)
-        mask = (confidence >= self.options.threshold).to(torch.float32)
-        sup_loss = cross_entropy(answer_known.logits, known.label)
-        unsup_loss = consistency_loss(answer_strong.logits, pseudo_label, mask)
-        total = sup_loss + self.options.ulb_loss_ratio * unsup_loss
-        return Losses(
-            total,
-            {"sup_loss": sup_loss.detach(), "unsup_loss": unsup_loss.detach(), "total_loss": total.detach()},
-            {"util_ratio": mask.mean()},
-            {"confidence": confidence, "pseudo_label": pseudo_label, "mask": mask},
+        answer, target, learner = self.predict_with_targets(known, weak, strong)
+        pseudo = accept(self.targets(target.logits), self.options.threshold)
+        return self.combine(
+            pseudo,
+            sup_loss=(1, self.labelled_loss(answer.logits, known.label)),
+            unsup_loss=(self.options.ulb_loss_ratio, consistency_loss(learner.logits, pseudo.label, pseudo.mask)),
         )

@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 
 @dataclass(frozen=True)
-class PseudoLabelOptions:
-    """Options of every algorithm that learns from pseudo-labels."""
+class AlgorithmOptions:
+    """Options of every algorithm: what to do where some classes have far fewer labelled posts than others."""
+
+    class_balance: float = 0.0
+    """Class-balanced loss: a class with n labelled posts weighs as (1 - b) / (1 - b^n) for this b, below 1; 0: all
+    classes weigh the same; 0.999 is usual."""
+    logit_adjustment: float = 0.0
+    """Logits of labelled posts are raised by this times the logarithm of the share of labelled posts of each class, so
+    that rare classes need a margin; 0: not; 1 is usual."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.class_balance < 1:
+            raise ValueError(f"--class_balance {self.class_balance} must be from 0 up, and below 1")
+        if not 0 <= self.logit_adjustment < float("inf"):
+            raise ValueError(f"--logit_adjustment {self.logit_adjustment} must be a number from 0 up")
+
+
+@dataclass(frozen=True)
+class UnlabelledOptions(AlgorithmOptions):
+    """Options of every algorithm that learns from unlabelled posts."""
+
+    ulb_loss_ratio: float = 1.0
+    """Weight of the loss on unlabelled posts."""
+    align: Literal["none", "uniform", "labelled"] = "none"
+    """Distribution alignment: rescale what unlabelled posts are taken for, so that over time the classes are equally
+    frequent, or as frequent as among the labelled posts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.ulb_loss_ratio < float("inf"):
+            raise ValueError(f"--ulb_loss_ratio {self.ulb_loss_ratio} must be a number from 0 up")
+
+
+@dataclass(frozen=True)
+class PseudoLabelOptions(UnlabelledOptions):
+    """Options of every algorithm that learns from confident pseudo-labels."""
 
     threshold: Annotated[float, tyro.conf.arg(aliases=["--p_cutoff"])] = 0.95
     """Confidence from which a pseudo-label is learned from; above 1: none ever is."""
-    ulb_loss_ratio: float = 1.0
-    """Weight of the loss on unlabelled posts."""
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "ulb_loss_ratio"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"--{name} {value} must be a number from 0 up")
+        super().__post_init__()
+        if not 0 <= self.threshold < float("inf"):
+            raise ValueError(f"--threshold {self.threshold} must be a number from 0 up")

@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """What B unlabelled posts are taken for, and how much each counts; nothing in it has a gradient."""
+
+    probabilities: Tensor  # (B, C)
+    confidence: Tensor  # (B,): largest probability
+    label: Tensor  # (B,) int64: its class
+    mask: Tensor  # (B,) float: weight, 0 where the post is left out
+
+
+def accept(probabilities: Tensor, threshold: float | Tensor) -> PseudoLabels:
+    """Take (B, C) `probabilities` for pseudo-labels where the largest reaches the threshold: a number, one for each
+    class (C,), or one for each post (B, 1)."""
+    confidence, label = probabilities.max(dim=1)
+    if isinstance(threshold, Tensor):
+        threshold = threshold[label] if threshold.dim() == 1 else threshold.squeeze(1)
+    return PseudoLabels(probabilities, confidence, label, (confidence >= threshold).to(torch.float32))
+
+
+def accept_all(probabilities: Tensor) -> PseudoLabels:
+    """Take all (B, C) `probabilities` for what the posts are."""
+    confidence, label = probabilities.max(dim=1)
+    return PseudoLabels(probabilities, confidence, label, torch.ones_like(confidence))
+
+
+def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
+    """(B, C) probabilities raised to 1/temperature and normalised (Berthelot et al., MixMatch, NeurIPS 2019, eq. 7)."""
+    return (probabilities.clamp(min=1e-12).log() / temperature).softmax(dim=1)
+
+
+def class_weights(counts: Tensor, beta: float) -> Tensor:
+    """(C,) weights (1 − β) / (1 − β^n) of classes with (C,) n posts, 1 on average (Cui et al., Class-Balanced Loss,
+    CVPR 2019, eq. 7)."""
+    weight = (1 - beta) / (1 - beta ** counts.clamp(min=1))
+    return weight / weight.mean()
 
 
 def consistency_loss(logits: Tensor, pseudo_label: Tensor, mask: Tensor) -> Tensor:

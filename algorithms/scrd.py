@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from algorithms.base import Algorithm, Losses, Step
+from algorithms.base import Algorithm, Losses, Step, Task
 from algorithms.losses import decoupling
 from algorithms.options import PseudoLabelOptions
-from algorithms.pseudo_labels import ClassThreshold, DistributionAlignment, consistency_loss
+from algorithms.pseudo_labels import ClassThreshold, consistency_loss
 from datasets.batch import Batch, Views
 from nets.post_net import MODALITIES
 from nets.prediction import COMMON, IMAGE, TEXT, FullPrediction, Prediction
@@ -49,8 +49,8 @@ class Scrd(Algorithm):
         """Loss above which figure and code reject, in units of the running supervised loss."""
         plf_epochs: int = -1
         """Epochs in which figure and code filter; -1: all (released code: 11)."""
-        guard: Literal["threshold", "align", "none"] = "threshold"
-        """Against a class that nobody predicts any more: a threshold for each class, aligned predictions, or none."""
+        guard: Literal["threshold", "none"] = "threshold"
+        """Against a class that nobody predicts any more: a threshold for each class, lower where it is rare."""
         label_filter_floor: float = 0.5
         """Weight of the labelled posts that the label filter rejects for one modality; 1: no label filter."""
         modality_loss_ratio: float = 1.0
@@ -66,14 +66,13 @@ class Scrd(Algorithm):
     running_loss: Tensor  # ()
     running_weight: Tensor  # ()
 
-    def __init__(self, options: Options, net: nn.Module, teacher: nn.Module, num_classes: int) -> None:
+    def __init__(self, options: Options, net: nn.Module, teacher: nn.Module, task: Task) -> None:
         if not isinstance(net, ScrdNet):
             raise ValueError("--algorithm scrd learns with --net scrd (or auto)")
-        super().__init__(options, net, teacher, num_classes)
+        super().__init__(options, net, teacher, task)
         self.register_buffer("running_loss", torch.tensor(0.0))
         self.register_buffer("running_weight", torch.tensor(0.0))
-        self.thresholds = ClassThreshold(num_classes)
-        self.alignment = DistributionAlignment(num_classes)
+        self.thresholds = ClassThreshold(task.num_classes)
 
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
@@ -120,22 +119,20 @@ class Scrd(Algorithm):
         """L_sup and its first term. A labelled post trains a modality's own head in full only where the common head,
         reading the modality's private part, finds the label: a text that says nothing of it should not be made to."""
         label = batch.label
-        final_loss = cross_entropy(answer.logits, label)
-        loss = final_loss + self.options.modality_loss_ratio * cross_entropy(answer.common_logits, label)
+        final_loss = self.labelled_loss(answer.logits, label)
+        loss = final_loss + self.options.modality_loss_ratio * self.labelled_loss(answer.common_logits, label)
         usual = torch.where(self.running_weight > 0, self.usual_loss(), final_loss.detach())
         for name, logits, present in _modality_heads(answer, batch):
             doubt = self.doubt(self.net, "common", answer.parts[name], label)
             weight = torch.where(doubt < usual, 1.0, self.options.label_filter_floor) * present
-            own_loss = (cross_entropy(logits, label, reduction="none") * weight).mean()
+            own_loss = (self.labelled_loss(logits, label, "none") * weight).mean()
             loss = loss + self.options.modality_loss_ratio * own_loss
         return loss, final_loss
 
     @torch.no_grad()
     def pseudo_labels(self, target: FullPrediction, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Labels and masks of the final, text and image heads for the (B,) unlabelled posts, from weak views."""
-        probabilities = target.logits.softmax(dim=1)
-        if self.options.guard == "align":
-            probabilities = self.alignment(probabilities)
+        probabilities = self.targets(target.logits)
         self.thresholds.update(probabilities)
         adaptive = self.options.guard == "threshold" and self.options.threshold <= 1  # above 1 means never
         threshold = self.thresholds(self.options.threshold) if adaptive else None

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss, one_hot
 
-from algorithms.base import Algorithm, Losses, Step
+from algorithms.base import Algorithm, Losses, Step, Task
 from algorithms.losses.decoupling import MARGIN, margin, masked_mean
 from algorithms.options import PseudoLabelOptions
 from algorithms.pseudo_labels import consistency_loss
@@ -49,11 +49,11 @@ class ScrdReleased(Algorithm):
     net: ScrdReleasedNet
     margin_between: Tensor  # (C, C)
 
-    def __init__(self, options: Options, net: nn.Module, teacher: nn.Module, num_classes: int) -> None:
+    def __init__(self, options: Options, net: nn.Module, teacher: nn.Module, task: Task) -> None:
         if not isinstance(net, ScrdReleasedNet):
             raise ValueError("--algorithm scrd_released learns with --net scrd_released (or auto)")
-        super().__init__(options, net, teacher, num_classes)
-        self.register_buffer("margin_between", margins(num_classes), persistent=False)
+        super().__init__(options, net, teacher, task)
+        self.register_buffer("margin_between", margins(task.num_classes), persistent=False)
 
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
@@ -87,12 +87,12 @@ class ScrdReleased(Algorithm):
 
     def supervised_loss(self, answer: FullPrediction, label: Tensor, step: Step) -> Tensor:
         """L_sup of the labelled posts. The label filter asks the common head whether a private part knows the label."""
-        final_loss = cross_entropy(answer.logits, label)
+        final_loss = self.labelled_loss(answer.logits, label)
         loss = final_loss
         if step.epoch < CURRICULUM_EPOCHS:
             for name, logits in (("text", answer.text_logits), ("image", answer.image_logits)):
                 knows = self.doubt("common", answer.parts[name], label) < 0.5 * final_loss.detach()
-                loss = loss + masked_mean(cross_entropy(logits, label, reduction="none"), knows)
+                loss = loss + masked_mean(self.labelled_loss(logits, label, "none"), knows)
         return loss
 
     @torch.no_grad()
@@ -109,7 +109,7 @@ class ScrdReleased(Algorithm):
             pseudo[f"{name}_label"], pseudo[f"{name}_mask"] = label, (confidence >= self.options.threshold).float()
             dropped = dropped | (self.doubt(name, target.parts["common"], label) > sup_loss)
         dropped = dropped & (target.selection.argmax(dim=1) == COMMON) & (step.epoch < CURRICULUM_EPOCHS)
-        confidence, label = target.logits.softmax(dim=1).max(dim=1)
+        confidence, label = self.targets(target.logits).max(dim=1)
         confident = confidence >= self.options.threshold
         return pseudo | {
             "label": label, "confidence": confidence,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from torch.nn.functional import cross_entropy
+from dataclasses import dataclass
 
 from algorithms.base import Algorithm, Losses, Step
+from algorithms.options import AlgorithmOptions
 from datasets.batch import Views
 
 
@@ -14,9 +15,12 @@ class Supervised(Algorithm):
     name = "supervised"
     unlabelled_views = ()
 
+    @dataclass(frozen=True)
+    class Options(AlgorithmOptions):
+        """Supervised"""
+
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
-        batch = labelled["weak"]
-        (answer,) = self.predict(batch)
-        loss = cross_entropy(answer.logits, batch.label)
-        return Losses(loss, {"sup_loss": loss.detach(), "total_loss": loss.detach()})
+        known = labelled["weak"]
+        (answer,) = self.predict(known)
+        return self.combine(sup_loss=(1, self.labelled_loss(answer.logits, known.label)))

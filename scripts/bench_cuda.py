@@ -19,9 +19,9 @@ from algorithms.fixmatch import FixMatch
 from datasets.augment_image import STRONG_DRAWS, strong_view
 from scripts.bench_timing import Row, interleave, per_second, ratios, synchronise
 from scripts.bench_world import (
-    CLASSES,
     LARGE_NETS,
     SMALL_NETS,
+    TASK,
     Bench,
     learner,
     make_trainer,
@@ -81,7 +81,7 @@ def compiled(bench: Bench) -> Iterator[Row]:
         net = shape.net(bench.device)
         if name == "compiled":
             net.compile()
-        steps[name] = learner(FixMatch(FixMatch.Options(), net, net, CLASSES), labelled, unlabelled, bench.autocast)
+        steps[name] = learner(FixMatch(FixMatch.Options(), net, net, TASK), labelled, unlabelled, bench.autocast)
     flops = operations(steps["eager"])
     begun = time.perf_counter()
     for _ in range(3):  # once for each kind of pass, and again where a second shape of batch makes it general
@@ -110,7 +110,7 @@ def precision(bench: Bench) -> Iterator[Row]:
     variants = {}
     for name, autocast in (("bf16", torch.bfloat16), ("float32", None)):
         net = shape.net(bench.device)
-        algorithm = FixMatch(FixMatch.Options(), net, net, CLASSES)
+        algorithm = FixMatch(FixMatch.Options(), net, net, TASK)
         step = learner(algorithm, labelled, unlabelled, autocast, lr=1e-5)
 
         def run(step: Callable[[], torch.Tensor] = step, name: str = name) -> int:

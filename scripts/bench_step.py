@@ -20,6 +20,7 @@ from scripts.bench_world import (
     CLASSES,
     LARGE_NETS,
     SMALL_NETS,
+    TASK,
     Bench,
     Shape,
     learner,
@@ -56,7 +57,7 @@ def gradient_difference(bench: Bench, shape: Shape, ratio: int) -> float:
     found = []
     for kind in (FixMatch, JointFixMatch):
         net = shape.net(bench.device)
-        found.append(_gradients(kind(FixMatch.Options(threshold=0.0), net, net, CLASSES), labelled, unlabelled))
+        found.append(_gradients(kind(FixMatch.Options(threshold=0.0), net, net, TASK), labelled, unlabelled))
     return max(float((a - b).norm() / b.norm().clamp(min=1e-12)) for a, b in zip(*found, strict=True))
 
 
@@ -72,7 +73,7 @@ def split_against_joint(bench: Bench) -> Iterator[Row]:
         labelled = pictures(shape, shape.batch, ("weak",), True, bench.device)
         unlabelled = pictures(shape, shape.batch * ratio, ("weak", "strong"), False, bench.device)
         steps = {
-            name: learner(kind(FixMatch.Options(), net, net, CLASSES), labelled, unlabelled, bench.autocast)
+            name: learner(kind(FixMatch.Options(), net, net, TASK), labelled, unlabelled, bench.autocast)
             for name, kind in (("split", FixMatch), ("joint", JointFixMatch))
         }
         seconds = interleave({name: _counted(step) for name, step in steps.items()}, bench.repeats, bench.device)

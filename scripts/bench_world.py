@@ -14,7 +14,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from algorithms.base import Algorithm, Step
+from algorithms.base import Algorithm, Step, Task
 from datasets.batch import UNLABELLED, Batch, Views
 from datasets.ingest import open_posts
 from datasets.tokens import train_tokenizer
@@ -29,6 +29,8 @@ from training.run_folder import RunFolder
 from training.trainer import Trainer
 
 CLASSES = 3
+TASK = Task(CLASSES, 1, 1, torch.arange(CLASSES), torch.arange(CLASSES))
+"""One labelled post a class; the algorithms measured here remember nothing of single posts."""
 STEPS = 10_000
 """Steps of a run that is never finished: the learning rate's course."""
 SMALL_NETS, LARGE_NETS = "small nets", "ViT-B/16 and BERT-base"

@@ -136,12 +136,13 @@ def test_the_example_of_an_algorithm_works(write_algorithm):
     from algorithms.base import Algorithm, Step
     from datasets.batch import Batch
     from nets.prediction import Prediction
+    from tests.algorithms.clusters import TASK
 
     (source,) = (body for language, body in BLOCKS if language == "python")
-    namespace: dict[str, object] = {"__name__": "algorithms.pseudo_label"}
+    namespace: dict[str, object] = {"__name__": "algorithms.entropy_minimisation"}
     exec(compile(source, "README.md", "exec", dont_inherit=True), namespace)
-    write_algorithm("pseudo_label", source)
-    options = parse(["--algorithm", "pseudo_label", "--threshold", "0"]).algorithm
+    write_algorithm("entropy_minimisation", source)
+    options = parse(["--algorithm", "entropy_minimisation", "--ulb_loss_ratio", "2"]).algorithm
 
     class Linear(nn.Module):
         def __init__(self) -> None:
@@ -156,10 +157,10 @@ def test_the_example_of_an_algorithm_works(write_algorithm):
         return {"weak": Batch(torch.arange(2), torch.full((2,), label), there, there, image=torch.randn(2, 4))}
 
     net = Linear()
-    method = namespace["PseudoLabel"]
+    method = namespace["EntropyMinimisation"]
     assert isinstance(method, type)
     assert issubclass(method, Algorithm)
-    losses = method(options, net, net, 3)(posts(1), posts(-1), Step(0, 0, 1))
+    losses = method(options, net, net, TASK)(posts(1), posts(-1), Step(0, 0, 1))
     losses.total.backward()
     assert float(losses.parts["unsup_loss"]) > 0
     assert net.layer.weight.grad is not None

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import algorithms
-from algorithms.base import Algorithm
+from algorithms.base import Algorithm, Task
 from datasets.augment import ViewMaker
 from datasets.batch import UNLABELLED, Batch
 from datasets.ingest import open_posts
@@ -87,8 +87,15 @@ class Assembly:
         """The algorithm over net and teacher, on the device."""
         kind = algorithms.find(self.options.run.algorithm)
         own = kind.Options(**asdict(self.options.algorithm))
-        made = kind(own, self.net, self.ema.net, len(self.store.classes))
+        made = kind(own, self.net, self.ema.net, self.task)
         return made.to(self.device)
+
+    @property
+    def task(self) -> Task:
+        """What the algorithm may know of the posts."""
+        labelled = torch.from_numpy(np.sort(self.split.labelled).astype(np.int64))
+        labels = torch.from_numpy(self.store.label[labelled.numpy()].astype(np.int64))
+        return Task(len(self.store.classes), len(self.store), len(self.split.unlabelled), labelled, labels)
 
     def make_loader(self, start: int, stop: int) -> TrainingLoader:
         """Training batches for the steps `start` to `stop` - 1."""

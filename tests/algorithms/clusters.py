@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import algorithms
-from algorithms.base import Algorithm, Step
+from algorithms.base import Algorithm, Step, Task
 from datasets.batch import UNLABELLED, Batch
 from nets.build import find
 from nets.options import NetOptions
@@ -17,6 +17,9 @@ from nets.post_net import Encoders, PostNet
 
 CLASSES, WIDTH, DIM = 3, 8, 16
 FIRST = Step(0, 0, 100)
+POSTS = 2048
+"""Rows of the store that the posts of these tests may come from; the first 64 are labelled."""
+TASK = Task(CLASSES, POSTS, POSTS, torch.arange(64), torch.arange(64) % CLASSES)
 
 
 class Given(nn.Module):
@@ -40,7 +43,7 @@ def make(name: str, net: PostNet | None = None, teacher: nn.Module | None = None
     """An algorithm over `net`, by default the one made for it, and a copy of it as teacher."""
     kind = algorithms.find(name)
     net = net or feature_net("scrd" if name == "scrd" else "concat")
-    return kind(kind.Options(**options), net, teacher or deepcopy(net).eval().requires_grad_(False), CLASSES)
+    return kind(kind.Options(**options), net, teacher or deepcopy(net).eval().requires_grad_(False), TASK)
 
 
 def posts(count: int, seed: int = 0, labelled: bool = True, lacking: bool = True) -> Batch:

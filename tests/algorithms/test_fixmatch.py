@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from algorithms.base import reads_batch_statistics
 from algorithms.fixmatch import FixMatch
 from datasets.batch import concatenate
-from tests.algorithms.clusters import CLASSES, FIRST, feature_net, gradients, make, posts, views
+from tests.algorithms.clusters import FIRST, TASK, feature_net, gradients, make, posts, views
 
 
 class Joint(FixMatch):
@@ -67,7 +67,7 @@ def test_weak_views_apart_give_the_gradients_of_one_joint_pass():
     sizes = count_passes(net)
     apart = gradients(make("fixmatch", net, threshold=0.4), *batches)
     assert sizes == [15, 20]
-    joint = gradients(Joint(FixMatch.Options(threshold=0.4), net, net, CLASSES), *batches)
+    joint = gradients(Joint(FixMatch.Options(threshold=0.4), net, net, TASK), *batches)
     assert apart.keys() == joint.keys() and apart
     for name in apart:
         torch.testing.assert_close(apart[name], joint[name], atol=1e-6, rtol=1e-6)
@@ -81,7 +81,7 @@ def test_batch_norm_that_reads_the_batch_makes_it_one_pass():
         sizes = count_passes(net)
         apart = gradients(make("fixmatch", net, threshold=0.4), *batches)
         assert sizes == expected
-        joint = gradients(Joint(FixMatch.Options(threshold=0.4), deepcopy(net), net, CLASSES), *batches)
+        joint = gradients(Joint(FixMatch.Options(threshold=0.4), deepcopy(net), net, TASK), *batches)
         for name in apart:
             torch.testing.assert_close(apart[name], joint[name], atol=1e-6, rtol=1e-6)
 

@@ -153,7 +153,7 @@ def test_a_class_that_is_seldom_predicted_is_accepted_from_a_lower_threshold():
 
 
 def test_alignment_changes_the_pseudo_label_of_a_post_between_two_classes():
-    algorithm = transparent(guard="align")
+    algorithm = transparent(align="uniform")
     algorithm.alignment.mean_prediction.copy_(torch.tensor([0.1, 0.1, 0.8]))
     between = torch.tensor([[0.4, 0.1, 0.5]]).log()
     pseudo = algorithm.pseudo_labels(predicted(*[between] * 4, [COMMON]), present([1], [1]), FIRST)
@@ -314,7 +314,7 @@ def test_no_gradient_reaches_teacher_or_weak_views_and_the_teacher_makes_the_lab
     assert torch.equal(losses.histograms["pseudo_label"], teacher(unknown["weak"]).logits.argmax(1))
 
 
-@pytest.mark.parametrize("guard", ["threshold", "align", "none"])
+@pytest.mark.parametrize("guard", ["threshold", "none"])
 @pytest.mark.parametrize("plf", ["match", "figure", "code", "none"])
 def test_above_one_nothing_is_accepted_whatever_the_guard(guard, plf):
     algorithm = make("scrd", threshold=1.01, guard=guard, plf=plf)
@@ -325,7 +325,7 @@ def test_above_one_nothing_is_accepted_whatever_the_guard(guard, plf):
     assert losses.parts["selection_loss"] == 0
 
 
-@pytest.mark.parametrize("guard", ["threshold", "align", "none"])
+@pytest.mark.parametrize("guard", ["threshold", "none"])
 def test_at_zero_everything_is_accepted(guard):
     losses = make("scrd", threshold=0.0, guard=guard, plf="none")(*batches(), FIRST)
     assert losses.seen["util_ratio"] == 1 and losses.seen["plf_drop"] == 0 and losses.parts["unsup_loss"] > 0
@@ -360,6 +360,6 @@ def test_running_loss_is_an_unbiased_average_and_survives_a_checkpoint():
     average = sum(w * value for w, value in zip(weights, expected, strict=True)) / sum(weights)
     assert algorithm.usual_loss().item() == pytest.approx(average, rel=1e-4)
     again.load_state_dict(algorithm.state_dict())
-    for name in ("running_loss", "running_weight", "thresholds.mean_prediction", "alignment.mean_prediction"):
+    for name in ("running_loss", "running_weight", "thresholds.mean_prediction"):
         assert torch.equal(again.get_buffer(name), algorithm.get_buffer(name)), name
     assert not torch.equal(algorithm.thresholds.mean_prediction, torch.full((CLASSES,), 1 / CLASSES))

@@ -15,6 +15,7 @@ from algorithms.base import Step
 from algorithms.scrd_released import ScrdReleased, margins
 from datasets.batch import Batch
 from nets.scrd_released import ScrdReleasedNet
+from tests.algorithms.clusters import TASK
 from tests.nets.released_by_hand import answers, head, make_net, make_posts
 
 RELEASED = {2: 0, 0: 1, 1: 2}  # ours to theirs: positive 0, negative 1, neutral 2
@@ -33,7 +34,7 @@ def make(seed: int = 0, threshold: float = THRESHOLD) -> ScrdReleased:
             part[-1].weight.mul_(6)  # so that some predictions are confident
         net.selection.choose[2].bias.add_(torch.tensor([0.0, 0.0, 0.2]))
     options = ScrdReleased.Options(threshold=threshold, ulb_loss_ratio=0.7)
-    return ScrdReleased(options, net, copy.deepcopy(net), 3).train()
+    return ScrdReleased(options, net, copy.deepcopy(net), TASK).train()
 
 
 def make_views(seed: int = 0, labelled: int = 3, unlabelled: int = 5) -> tuple[dict[str, Batch], dict[str, Batch]]:
@@ -198,4 +199,4 @@ def test_missing_modalities_leave_all_numbers_finite():
 
 def test_another_net_is_refused():
     with pytest.raises(ValueError, match="--net scrd_released"):
-        ScrdReleased(ScrdReleased.Options(), nn.Linear(1, 1), nn.Linear(1, 1), 3)
+        ScrdReleased(ScrdReleased.Options(), nn.Linear(1, 1), nn.Linear(1, 1), TASK)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from algorithms.base import Algorithm, Losses, Step
+from algorithms.base import Algorithm, Losses, Step, Task
+from algorithms.options import AlgorithmOptions
 from datasets.batch import Batch, Views
 from datasets.seeds import generator
 from nets.prediction import Prediction
@@ -30,6 +31,8 @@ from training.trainer import Loader, Trainer
 
 WIDTH, CLASSES, POSTS = 6, 3, 96
 META = {"net": "toy", "classes": ["negative", "neutral", "positive"], "split": "abc", "num_labels": 600}
+
+TASK = Task(CLASSES, POSTS, POSTS, torch.arange(POSTS), torch.arange(POSTS) % CLASSES)
 
 MakeLoader = Callable[[int, int], Loader]
 
@@ -59,7 +62,7 @@ class ToyAlgorithm(Algorithm):
     steps_seen: Tensor
 
     def __init__(self, net: nn.Module, teacher: nn.Module) -> None:
-        super().__init__(None, net, teacher, CLASSES)
+        super().__init__(AlgorithmOptions(), net, teacher, TASK)
         self.register_buffer("mean_confidence", torch.full((), 0.3))
         self.register_buffer("steps_seen", torch.zeros((), dtype=torch.int64))
 
