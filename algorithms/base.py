@@ -38,6 +38,10 @@ class Step:
     epoch: int  # number // num_train_iter
     total: int  # steps of the whole run
 
+    def momentum(self, limit: float) -> float:
+        """Momentum of a moving average that soon forgets its start: rises with the steps to `limit`."""
+        return min(limit, (1 + self.number) / (10 + self.number))
+
     @property
     def progress(self) -> float:
         """Share of the run that is done, 0 to 1."""
@@ -71,13 +75,16 @@ class Algorithm(nn.Module, ABC):
     in O(batch). `forward` is `step`, so that DistributedDataParallel can wrap an algorithm like any module. `teacher`
     is the exponential moving average of `net`; it is no submodule, gets no gradient and is always in evaluation mode.
     With `restarts_average` it begins anew, from the net as it is, at the first step of every epoch, and its momentum
-    is --ema_m from the first step on.
+    is --ema_m from the first step on. `replicated` names those parts of the state (buffers, or modules of buffers) that
+    every process updates alike, from what `algorithms.gather` gives it, and that pass over posts whose prediction is
+    not finite: the trainer neither restores nor shares them, so their size costs it nothing.
     """
 
     name: ClassVar[str]
     labelled_views: ClassVar[tuple[str, ...]] = ("weak",)
     unlabelled_views: ClassVar[tuple[str, ...]] = ("weak", "strong")
     restarts_average: ClassVar[bool] = False
+    replicated: ClassVar[tuple[str, ...]] = ()
 
     class_weight: Tensor  # (C,)
     logit_shift: Tensor  # (C,)
@@ -143,18 +150,18 @@ class Algorithm(nn.Module, ABC):
         stops = torch.tensor([len(batch) for batch in batches]).cumsum(0).tolist()
         return [answer.rows(stop - len(batch), stop) for batch, stop in zip(batches, stops, strict=True)]
 
-    def predict_with_targets(self, labelled: Batch, weak: Batch, strong: Batch) -> tuple[Prediction, ...]:
+    def predict_with_targets(self, labelled: Batch, weak: Batch, *strong: Batch) -> tuple[Prediction, ...]:
         """The net's answers for labelled, weak and strong views, where nobody needs the gradient of the weak ones.
 
         Weak views run apart, without gradient (same gradients, a third less work), unless BatchNorm takes statistics
         from the batch: then they belong into the same pass.
         """
         if reads_batch_statistics(self.net):
-            return tuple(self.predict(labelled, weak, strong))
+            return tuple(self.predict(labelled, weak, *strong))
         with torch.no_grad():
             (targets,) = self.predict(weak)
-        known, learner = self.predict(labelled, strong)
-        return known, targets, learner
+        known, *learners = self.predict(labelled, *strong)
+        return known, targets, *learners
 
     @torch.no_grad()
     def teach(self, batch: Batch) -> Prediction:

@@ -22,8 +22,25 @@ class AlgorithmOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.class_balance < 1:
             raise ValueError(f"--class_balance {self.class_balance} must be from 0 up, and below 1")
-        if not 0 <= self.logit_adjustment < float("inf"):
-            raise ValueError(f"--logit_adjustment {self.logit_adjustment} must be a number from 0 up")
+        self.check_from_zero("logit_adjustment")
+
+    def check_from_zero(self, *names: str) -> None:
+        """Raise ValueError for the options called `names` that are below 0, or no number."""
+        for name in names:
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"--{name} {getattr(self, name)} must be a number from 0 up")
+
+    def check_share(self, *names: str) -> None:
+        """Raise ValueError for the options called `names` that are not from 0 to 1."""
+        for name in names:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"--{name} {getattr(self, name)} is a share, so it must be from 0 to 1")
+
+    def check_above_zero(self, *names: str) -> None:
+        """Raise ValueError for the options called `names` that are 0 or less, or no number."""
+        for name in names:
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"--{name} {getattr(self, name)} must be a number above 0")
 
 
 @dataclass(frozen=True)
@@ -38,8 +55,7 @@ class UnlabelledOptions(AlgorithmOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.ulb_loss_ratio < float("inf"):
-            raise ValueError(f"--ulb_loss_ratio {self.ulb_loss_ratio} must be a number from 0 up")
+        self.check_from_zero("ulb_loss_ratio")
 
 
 @dataclass(frozen=True)
@@ -51,5 +67,24 @@ class PseudoLabelOptions(UnlabelledOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.threshold < float("inf"):
-            raise ValueError(f"--threshold {self.threshold} must be a number from 0 up")
+        self.check_from_zero("threshold")
+
+
+@dataclass(frozen=True)
+class EmbeddingOptions(PseudoLabelOptions):
+    """Options of every algorithm that also compares posts by embeddings, made by a projection head of its own."""
+
+    embedding_dim: int = 64
+    """Width of an embedding."""
+    embedding_temperature: float = 0.2
+    """Temperature of the similarity between embeddings; low: only the nearest posts count."""
+    smoothing_ratio: float = 0.1
+    """Share of a pseudo-label that is what similar posts are taken for; the rest is the post's own prediction."""
+    contrast_loss_ratio: float = 1.0
+    """Weight of the loss on embeddings."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_above_zero("embedding_dim", "embedding_temperature")
+        self.check_share("smoothing_ratio")
+        self.check_from_zero("contrast_loss_ratio")

@@ -28,6 +28,11 @@ def accept(probabilities: Tensor, threshold: float | Tensor) -> PseudoLabels:
     return PseudoLabels(probabilities, confidence, label, (confidence >= threshold).to(torch.float32))
 
 
+def scaled_threshold(threshold: float, share: Tensor) -> Tensor:
+    """The `threshold` times a `share`, 0 to 1, of any shape. Above 1 it stays as it is: no post is ever accepted."""
+    return threshold * share if threshold <= 1 else torch.full_like(share, threshold)
+
+
 def accept_all(probabilities: Tensor) -> PseudoLabels:
     """Take all (B, C) `probabilities` for what the posts are."""
     confidence, label = probabilities.max(dim=1)
@@ -72,12 +77,12 @@ class ClassThreshold(nn.Module):
         self.register_buffer("mean_prediction", torch.full((num_classes,), 1 / num_classes))
 
     @torch.no_grad()
-    def update(self, probabilities: Tensor) -> None:
-        """Take in the (B, C) predictions of one step."""
-        self.mean_prediction.lerp_(probabilities.mean(dim=0), 1 - self.momentum)
+    def update(self, probabilities: Tensor, momentum: float | None = None) -> None:
+        """Take in the (B, C) predictions of one step, with another `momentum` than the usual one if it is given."""
+        self.mean_prediction.lerp_(probabilities.mean(dim=0), 1 - (self.momentum if momentum is None else momentum))
 
-    def forward(self, ceiling: float) -> Tensor:
-        """(C,) thresholds."""
+    def forward(self, ceiling: float | Tensor) -> Tensor:
+        """(C,) thresholds under a ceiling, a number or a scalar on the device."""
         return ceiling * (self.mean_prediction / self.mean_prediction.max()).clamp(min=self.floor)
 
 
@@ -102,6 +107,12 @@ class DistributionAlignment(nn.Module):
         uniform = torch.full((num_classes,), 1 / num_classes)
         self.register_buffer("mean_prediction", uniform.clone())
         self.register_buffer("target", uniform if target is None else target)
+
+    @torch.no_grad()
+    def follow(self, probabilities: Tensor) -> None:
+        """Let the target move, as the average does, towards the mean of these (B, C) predictions for labelled posts
+        (Berthelot et al., AdaMatch, ICLR 2022, sec. 3)."""
+        self.target.lerp_(probabilities.mean(dim=0), 1 - self.momentum)
 
     @torch.no_grad()
     def forward(self, probabilities: Tensor) -> Tensor:

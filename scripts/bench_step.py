@@ -40,9 +40,9 @@ MARGIN_ROWS = 48
 class JointFixMatch(FixMatch):
     """FixMatch with labelled, weak and strong views in one pass, as the published implementations do."""
 
-    def predict_with_targets(self, labelled: Batch, weak: Batch, strong: Batch) -> tuple[Prediction, ...]:
+    def predict_with_targets(self, labelled: Batch, weak: Batch, *strong: Batch) -> tuple[Prediction, ...]:
         """See Algorithm."""
-        return tuple(self.predict(labelled, weak, strong))
+        return tuple(self.predict(labelled, weak, *strong))
 
 
 def _gradients(algorithm: FixMatch, labelled: Views, unlabelled: Views) -> tuple[Tensor, ...]:

@@ -10,6 +10,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from algorithms.base import Step
+
 
 class Ema:
     """`net` is an average of the given net's weights, always in evaluation mode and without gradient.
@@ -32,7 +34,7 @@ class Ema:
 
     def momentum_at(self, step: int) -> float:
         """The momentum of step `step`, counted from 0."""
-        return min(self.momentum, (1 + step) / (10 + step)) if self.rises else self.momentum
+        return Step(step, 0, 0).momentum(self.momentum) if self.rises else self.momentum
 
     @torch.no_grad()
     def restart(self, net: nn.Module) -> None:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from training.distributed import ALONE, Processes
 
 LARGEST = 1 << 20
-"""Elements up to which a buffer counts as a statistic. One with a row for every post is updated in O(batch) by its
-algorithm, which must itself pass over posts whose prediction is not finite."""
+"""Elements up to which a buffer counts as a statistic. What has a row for every post an algorithm should name in
+`replicated`, whatever its size."""
 
 
 class Statistics:
@@ -18,14 +18,19 @@ class Statistics:
     A step whose loss or gradient is not finite has run its forward pass: BatchNorm and the algorithm have already
     written what they saw into their buffers. `settle` takes that back on the device, without asking the host. With
     several processes it also makes the buffers those of the global batch: of a float one the mean is taken, of an
-    integer one (a count) the changes are added up.
+    integer one (a count) the changes are added up. What the algorithm names in `replicated` is left alone.
     """
 
     def __init__(self, module: nn.Module, processes: Processes = ALONE) -> None:
         saved = module.state_dict(keep_vars=True)
+        apart = tuple(getattr(module, "replicated", ()))
         self.processes = processes
         self.buffers = [
-            value for value in saved.values() if not isinstance(value, nn.Parameter) and value.numel() <= LARGEST
+            value
+            for name, value in saved.items()
+            if not isinstance(value, nn.Parameter)
+            and value.numel() <= LARGEST
+            and not f"{name}.".startswith(tuple(f"{part}." for part in apart))
         ]
         self.before = [buffer.detach().clone() for buffer in self.buffers]
 

@@ -1,0 +1,88 @@
+"""AdaMatch (Berthelot et al., ICLR 2022, arXiv 2106.04732): the threshold is relative to the labelled posts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from algorithms.base import Algorithm, Losses, Step, reads_batch_statistics
+from algorithms.options import PseudoLabelOptions
+from algorithms.pseudo_labels import accept, consistency_loss, scaled_threshold
+from datasets.batch import Batch, Views
+
+
+class AdaMatch(Algorithm):
+    """L = ½ (CE(z weak x, y) + CE(z strong x, y)) + μ(t) λ_u · mean 1[max q ≥ c] CE(p(strong u), argmax q), sec. 3.
+
+    q is the prediction for the weak view, aligned by the ratio of the mean predictions for labelled and unlabelled
+    posts (moving averages; released: for the unlabelled the mean of 128 steps). c = τ · mean max p(weak x). μ(t) rises
+    along half a cosine over the first half of the run. With BatchNorm that reads the batch, labelled posts pass twice,
+    with the unlabelled ones and alone, and the second pass leaves the running statistics untouched; each logit is drawn
+    between the two, λ z' + (1 − λ) z'', λ ~ U(0, 1). Without, both passes would agree, and there is one.
+    """
+
+    name = "adamatch"
+    labelled_views = ("weak", "strong")
+
+    @dataclass(frozen=True)
+    class Options(PseudoLabelOptions):
+        """AdaMatch"""
+
+        threshold: float = 0.9
+        """Confidence from which a pseudo-label is learned from, as a share of the mean confidence in labelled posts;
+        above 1: none ever is."""
+        align: Literal["none", "uniform", "labelled"] = "labelled"
+        """Distribution alignment: rescale what unlabelled posts are taken for, so that over time the classes are
+        equally frequent, or as frequent as in what is predicted for the labelled posts."""
+
+    def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
+        """See Algorithm."""
+        known, known_strong = labelled["weak"], labelled["strong"]
+        predicted = self.predict_with_targets(known, unlabelled["weak"], unlabelled["strong"], known_strong)
+        answer, target, learner, answer_strong = (prediction.logits for prediction in predicted)
+        if reads_batch_statistics(self.net):
+            answer, answer_strong = self.interpolated([answer, answer_strong], [known, known_strong])
+        seen = answer.detach().softmax(dim=1)
+        if self.options.align == "labelled" and self.alignment is not None:
+            self.alignment.follow(seen)
+        threshold = scaled_threshold(self.options.threshold, seen.amax(dim=1).mean())
+        pseudo = accept(self.targets(target), threshold.expand(len(target), 1))
+        sup_losses = [self.labelled_loss(logits, known.label) for logits in (answer, answer_strong)]
+        return self.combine(
+            pseudo,
+            sup_loss=(1, torch.stack(sup_losses).mean()),
+            unsup_loss=(
+                self.options.ulb_loss_ratio * warm_up(step), consistency_loss(learner, pseudo.label, pseudo.mask)
+            ),
+        )  # fmt: skip
+
+    def interpolated(self, together: list[Tensor], batches: list[Batch]) -> list[Tensor]:
+        """Random logit interpolation between (B, C) logits from a pass `together` with others and from one alone."""
+        with running_statistics_kept(self.net):
+            alone = [prediction.logits for prediction in self.predict(*batches)]
+        return [torch.lerp(own, other, torch.rand_like(own)) for own, other in zip(alone, together, strict=True)]
+
+
+def warm_up(step: Step) -> float:
+    """μ(t): 0 at the start, 1 from the middle of the run on, half a cosine between."""
+    return 0.5 - math.cos(min(math.pi, 2 * math.pi * step.progress)) / 2
+
+
+@contextmanager
+def running_statistics_kept(net: nn.Module) -> Iterator[None]:
+    """BatchNorm in training mode takes statistics from the batch and does not remember them."""
+    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    remembering = [norm for norm in norms if norm.training and norm.track_running_stats]
+    for norm in remembering:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in remembering:
+            norm.track_running_stats = True
