@@ -14,8 +14,16 @@ import algorithms
 from algorithms.base import Algorithm, Losses, Step, Task
 from datasets.batch import Batch
 from tests.algorithms.clusters import (
-    CLASSES, POSTS, feature_net, known_options, make, own_net, posts, views_for, with_batch_norm,
-)  # fmt: skip
+    CLASSES,
+    POSTS,
+    feature_net,
+    known_options,
+    make,
+    own_net,
+    posts,
+    views_for,
+    with_batch_norm,
+)
 from training.ema import Ema
 
 NAMES = algorithms.names()

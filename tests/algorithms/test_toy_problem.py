@@ -32,7 +32,7 @@ Posts = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def draw_posts(first: int, count: int, draw: torch.Generator) -> Posts:
-    """Posts whose features are, in either modality, a corner of the class in the first dimensions, noise in the rest."""
+    """Posts: in either modality a corner of the class in the first dimensions, noise in the rest."""
     label = torch.arange(count) % CLASSES
     corner = torch.nn.functional.one_hot(label, CLASSES).float()
     features = []
