@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 import algorithms
 from algorithms.base import Algorithm, Step, Task
 from datasets.batch import UNLABELLED, Batch
-from nets.build import find
+from nets.build import find, nets
 from nets.options import NetOptions
 from nets.post_net import Encoders, PostNet
 
@@ -39,31 +41,60 @@ def feature_net(name: str, seed: int = 0, **changes: Any) -> PostNet:
     return net
 
 
-def make(name: str, net: PostNet | None = None, teacher: nn.Module | None = None, **options: Any) -> Algorithm:
+def own_net(name: str) -> str:
+    """The net that an algorithm is made for: that of its own name, else the plain one of both modalities."""
+    return name if name in nets() else "concat"
+
+
+def make(
+    name: str, net: PostNet | None = None, teacher: nn.Module | None = None, task: Task = TASK, **options: Any
+) -> Algorithm:
     """An algorithm over `net`, by default the one made for it, and a copy of it as teacher."""
     kind = algorithms.find(name)
-    net = net or feature_net("scrd" if name == "scrd" else "concat")
-    return kind(kind.Options(**options), net, teacher or deepcopy(net).eval().requires_grad_(False), TASK)
+    net = net or feature_net(own_net(name))
+    return kind(kind.Options(**options), net, teacher or deepcopy(net).eval().requires_grad_(False), task)
 
 
-def posts(count: int, seed: int = 0, labelled: bool = True, lacking: bool = True) -> Batch:
-    """`count` posts of noise; every third lacks its text and the next its image, if `lacking`."""
+def known_options(name: str, **options: Any) -> dict[str, Any]:
+    """Those of `options` that the algorithm has."""
+    own = {field.name for field in fields(algorithms.find(name).Options)}
+    return {key: value for key, value in options.items() if key in own}
+
+
+def with_batch_norm(training: bool, name: str = "concat") -> PostNet:
+    """A plain net whose maps take BatchNorm for LayerNorm."""
+    net = feature_net(name)
+    for modality in net.reads:
+        net.map[modality][0] = nn.BatchNorm1d(net.map[modality][0].normalized_shape[0])  # type: ignore[index]
+    return net.train(training)
+
+
+def posts(count: int, seed: int = 0, labelled: bool = True, lacking: bool = True, start: int = 0) -> Batch:
+    """`count` posts of noise from row `start` on; every third lacks its text and the next its image, if `lacking`."""
     draw = torch.Generator().manual_seed(seed)
-    row = torch.arange(count)
+    row = torch.arange(start, start + count)
     has_text, has_image = (row % 3 != 1) | (not lacking), (row % 3 != 2) | (not lacking)
     text, image = torch.randn(2, count, WIDTH, generator=draw)
     label = row % CLASSES if labelled else torch.full((count,), UNLABELLED)
     return Batch(row, label, has_image, has_text, image * has_image.unsqueeze(1), text * has_text.unsqueeze(1))
 
 
-def views(batch: Batch, seed: int = 1, noise: float = 0.3) -> dict[str, Batch]:
-    """A batch as weak view, and a noisy copy as strong one."""
+def views(
+    batch: Batch, seed: int = 1, noise: float = 0.3, names: Sequence[str] = ("weak", "strong")
+) -> dict[str, Batch]:
+    """The views of a batch: the first weak one is the batch itself, the others are noisy copies."""
     draw = torch.Generator().manual_seed(seed)
 
     def disturbed(value: Tensor) -> Tensor:
         return value + noise * torch.randn(value.shape, generator=draw) if value.is_floating_point() else value
 
-    return {"weak": batch, "strong": batch.map(disturbed)}
+    return {name: batch if name == "weak" else batch.map(disturbed) for name in names}
+
+
+def views_for(name: str, labelled: Batch, unlabelled: Batch) -> tuple[dict[str, Batch], dict[str, Batch]]:
+    """The views of both that the algorithm declares."""
+    kind = algorithms.find(name)
+    return views(labelled, 1, names=kind.labelled_views), views(unlabelled, 2, names=kind.unlabelled_views)
 
 
 def gradients(algorithm: Algorithm, *arguments: Any) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from algorithms.base import reads_batch_statistics
 from algorithms.fixmatch import FixMatch
 from datasets.batch import concatenate
-from tests.algorithms.clusters import FIRST, TASK, feature_net, gradients, make, posts, views
+from tests.algorithms.clusters import FIRST, TASK, feature_net, gradients, make, posts, views, with_batch_norm
 
 
 class Joint(FixMatch):
@@ -20,13 +20,6 @@ class Joint(FixMatch):
 
     def predict_with_targets(self, labelled, weak, strong):
         return tuple(self.predict(labelled, weak, strong))
-
-
-def with_batch_norm(training: bool) -> nn.Module:
-    net = feature_net("concat")
-    for name in net.reads:
-        net.map[name][0] = nn.BatchNorm1d(net.map[name][0].normalized_shape[0])
-    return net.train(training)
 
 
 def count_passes(net: nn.Module) -> list[int]:
