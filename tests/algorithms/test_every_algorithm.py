@@ -221,7 +221,7 @@ def test_logits_are_adjusted_where_the_option_says_so(name):
 
 @pytest.mark.parametrize("name", with_option("align"))
 def test_alignment_changes_what_unlabelled_posts_are_taken_for(name):
-    options = known_options(name, threshold=0.0)
+    options = known_options(name, threshold=0.0, statistics_momentum=0.0)
     plain, uniform, labelled = (
         make(name, task=SKEWED, align=how, **options) for how in ("none", "uniform", "labelled")
     )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from algorithms.options import PseudoLabelOptions
-from algorithms.pseudo_labels import ClassThreshold, DistributionAlignment, consistency_loss
+from algorithms.pseudo_labels import ClassThreshold, DistributionAlignment, consistency_loss, scaled_threshold
 
 LOGITS = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]]).log()
 
@@ -42,6 +42,25 @@ def test_thresholds_fall_for_classes_that_are_seldom_predicted_down_to_the_floor
     for _ in range(20):
         thresholds.update(torch.tensor([[1.0, 0.0, 0.0]]))
     assert thresholds(0.9).tolist() == pytest.approx([0.9, 0.225, 0.225])
+
+
+def test_thresholds_under_a_ceiling_on_the_device_and_with_another_momentum():
+    thresholds = ClassThreshold(2, momentum=0.9, floor=0.0)
+    thresholds.update(torch.tensor([[0.9, 0.1]]), momentum=0.5)
+    assert thresholds(torch.tensor(0.8)).tolist() == pytest.approx([0.8, 0.8 * 0.3 / 0.7])
+
+
+def test_a_threshold_above_one_is_not_scaled_down():
+    share = torch.tensor([0.5, 1.0])
+    assert scaled_threshold(0.8, share).tolist() == pytest.approx([0.4, 0.8])
+    assert scaled_threshold(1.01, share).tolist() == pytest.approx([1.01, 1.01])
+
+
+def test_the_target_of_alignment_can_follow_the_labelled_posts():
+    align = DistributionAlignment(2, momentum=0.5)
+    align.follow(torch.tensor([[0.8, 0.2], [1.0, 0.0]]))
+    assert align.target.tolist() == pytest.approx([0.7, 0.3])
+    assert align.mean_prediction.tolist() == [0.5, 0.5]
 
 
 def test_alignment_by_hand():
