@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+import tyro
 from torch import Tensor, nn
 
 from algorithms.base import Algorithm, Losses, Step, reads_batch_statistics
@@ -34,7 +35,7 @@ class AdaMatch(Algorithm):
     class Options(PseudoLabelOptions):
         """AdaMatch"""
 
-        threshold: float = 0.9
+        threshold: Annotated[float, tyro.conf.arg(aliases=["--p_cutoff"])] = 0.9
         """Confidence from which a pseudo-label is learned from, as a share of the mean confidence in labelled posts;
         above 1: none ever is."""
         align: Literal["none", "uniform", "labelled"] = "labelled"
