@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from algorithms.base import Algorithm
 
-SHARED = {"__init__", "base", "options", "pseudo_labels"}
+SHARED = {"__init__", "base", "mixing", "options", "pseudo_labels"}
 """Files of this folder that are no algorithm."""
 
 
