@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from algorithms.base import Algorithm
 
-SHARED = {"__init__", "base", "embeddings", "gather", "options", "pseudo_labels"}
+SHARED = {"__init__", "base", "embeddings", "gather", "mixing", "options", "pseudo_labels"}
 """Files of this folder that are no algorithm."""
 
 

@@ -124,8 +124,9 @@ class Algorithm(nn.Module, ABC):
         return self.step(labelled, unlabelled, step)
 
     def labelled_loss(self, logits: Tensor, label: Tensor, reduction: str = "mean") -> Tensor:
-        """Cross-entropy of (B, C) logits and (B,) labels, with the class-balanced weights (Cui et al., CVPR 2019) and
-        the logit adjustment (Menon et al., ICLR 2021, eq. 10) that the options ask for. "mean" is over B."""
+        """Cross-entropy of (B, C) logits and labels, (B,) classes or (B, C) shares of them, with the class-balanced
+        weights (Cui et al., CVPR 2019) and the logit adjustment (Menon et al., ICLR 2021, eq. 10) that the options ask
+        for. "mean" is over B."""
         losses = cross_entropy(logits + self.logit_shift, label, weight=self.class_weight, reduction="none")
         return losses.mean() if reduction == "mean" else losses
 
@@ -134,6 +135,10 @@ class Algorithm(nn.Module, ABC):
         To be called once a step: the alignment takes in what it sees."""
         probabilities = logits.detach().softmax(dim=1)
         return probabilities if self.alignment is None else self.alignment(probabilities)
+
+    def unlabelled_weight(self, step: Step) -> float:
+        """What the loss on unlabelled posts weighs: --ulb_loss_ratio, which rises to it over --unsup_warm_up."""
+        return self.options.ulb_loss_ratio * step.ramp(self.options.unsup_warm_up)
 
     def combine(self, pseudo: PseudoLabels | None = None, **terms: tuple[float, Tensor]) -> Losses:
         """The step's losses from (weight, loss) by name, and what the monitor shows of the pseudo-labels."""

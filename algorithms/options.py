@@ -59,6 +59,49 @@ class UnlabelledOptions(AlgorithmOptions):
 
 
 @dataclass(frozen=True)
+class WarmUpOptions(UnlabelledOptions):
+    """Options of every algorithm whose unlabelled posts count little at first."""
+
+    unsup_warm_up: float = 0.4
+    """Share of the run over which the weight of the loss on unlabelled posts rises from 0 to its value; 0: it has its
+    value at once."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.unsup_warm_up <= 1:
+            raise ValueError(f"--unsup_warm_up {self.unsup_warm_up} is a share of the run, so it must be from 0 to 1")
+
+
+@dataclass(frozen=True)
+class SharpeningOptions(UnlabelledOptions):
+    """Options of every algorithm that sharpens what unlabelled posts are taken for."""
+
+    temperature: float = 0.5
+    """What unlabelled posts are taken for is sharpened with this temperature; 1: left as it is, near 0: one class."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"--temperature {self.temperature} must be a number above 0")
+
+
+@dataclass(frozen=True)
+class MixingOptions(WarmUpOptions, SharpeningOptions):
+    """Options of every algorithm that mixes posts, with the published values of MixMatch and ReMixMatch."""
+
+    unsup_warm_up: float = 1 / 64
+    """Share of the run over which the weight of the loss on unlabelled posts rises from 0 to its value; 0: it has its
+    value at once."""
+    mixup_alpha: float = 0.75
+    """Two posts are mixed by shares drawn from Beta(a, a) for this a; small: hardly, 1: by any share alike."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.mixup_alpha < float("inf"):
+            raise ValueError(f"--mixup_alpha {self.mixup_alpha} must be a number above 0")
+
+
+@dataclass(frozen=True)
 class PseudoLabelOptions(UnlabelledOptions):
     """Options of every algorithm that learns from confident pseudo-labels."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ def consistency_loss(logits: Tensor, pseudo_label: Tensor, mask: Tensor) -> Tens
     """Cross-entropy of (B, C) `logits` against (B,) or (B, C) pseudo-labels, weighted by (B,) `mask`, mean over all B
     (Sohn et al., FixMatch, NeurIPS 2020, eq. 4): posts that are not accepted count in the denominator."""
     return (cross_entropy(logits, pseudo_label, reduction="none") * mask).mean()
+
+
+def squared_error(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean over posts and classes of the squared difference between softmax of (B, C) `logits` and (B, C) `target`."""
+    return mse_loss(logits.softmax(dim=1), target)
 
 
 class ClassThreshold(nn.Module):

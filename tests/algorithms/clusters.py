@@ -15,7 +15,7 @@ from algorithms.base import Algorithm, Step, Task
 from datasets.batch import UNLABELLED, Batch
 from nets.build import find, nets
 from nets.options import NetOptions
-from nets.post_net import Encoders, PostNet
+from nets.post_net import MODALITIES, Encoders, PostNet
 
 CLASSES, WIDTH, DIM = 3, 8, 16
 FIRST = Step(0, 0, 100)
@@ -34,9 +34,10 @@ def feature_net(name: str, seed: int = 0, **changes: Any) -> PostNet:
     """A net without encoders: batches bring (B, WIDTH) features."""
     torch.manual_seed(seed)
     options = NetOptions(net=name, **{"feature_dim": DIM, "dropout": 0.0} | changes)
-    encoders = Encoders(Given(), Given())  # type: ignore[arg-type]
-    net = find(name).from_options(options, encoders, CLASSES)
-    for modality in ("text", "image"):
+    kind = find(name)
+    encoders = Encoders(*(Given() if modality in kind.reads else None for modality in MODALITIES))  # type: ignore[arg-type]
+    net = kind.from_options(options, encoders, CLASSES)
+    for modality in kind.reads:
         net.encoders.take_out(modality)
     return net
 

@@ -32,6 +32,10 @@ ACROSS_NETS = [(name, net) for name in NAMES for net in (("concat", "image", "te
 SEMI_SUPERVISED = [name for name in NAMES if algorithms.find(name).unlabelled_views]
 
 LEARNS_FROM_WEAK = {
+    "pseudo_label": "the view that a label is taken from learns it",
+    "vat": "the answer for the perturbed view must be that for the view itself, and be sure",
+    "mixmatch": "weak views are mixed, and the mixed ones learned from",
+    "remixmatch": "weak views are mixed as the strong ones are",
     "scrd_released": "its decoupling losses read all views, and all have a gradient in the released code",
 }
 """The algorithms in which weak unlabelled views are learned from, and why. In all others they make the labels only."""
