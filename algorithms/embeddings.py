@@ -16,7 +16,7 @@ def full_precision(values: Tensor) -> torch.autocast:
 
 class ProjectionHead(nn.Module):
     """(B, D) features of a net's prediction to (B, E) embeddings of length 1, by two layers (Li et al., CoMatch, ICCV
-    2021, sec. 3.1). It belongs to the algorithm, not to the net, and is trained with it; float32 under autocast too.
+    2021). It belongs to the algorithm, not to the net, and is trained with it; float32 under autocast too.
 
     Args:
         net: what it reads the features of; its `dim` is D.
@@ -45,7 +45,7 @@ def similarity(embedding: Tensor, others: Tensor, temperature: float) -> Tensor:
 def pseudo_label_graph(probabilities: Tensor, floor: float) -> Tensor:
     """(B, C) pseudo-labels to (B, B) how much each post should be like each other one, rows of sum 1.
 
-    The probability that both are of one class, 1 for a post and itself, 0 below `floor` (CoMatch, sec. 3.4).
+    The probability that both are of one class, 1 for a post and itself, 0 below `floor` (CoMatch, sec. 3).
     """
     with full_precision(probabilities):
         graph = probabilities @ probabilities.T
