@@ -88,6 +88,6 @@ def test_the_losses_are_those_of_the_paper(step, warm, monkeypatch):
     unsup = sum(changes) / 5
     entropy = -sum(p * log(p) for own in guess for p in own) / 5
     sup = sum(-log(row[y]) for row, y in zip(probabilities(algorithm.net, known), known.label, strict=True)) / 4
-    assert losses.parts["unsup_loss"].item() == pytest.approx(unsup, rel=1e-3) and unsup > 1e-3
+    assert losses.parts["unsup_loss"].item() == pytest.approx(unsup, rel=1e-3) and unsup > 1e-4
     assert losses.parts["entropy_loss"].item() == pytest.approx(entropy, rel=1e-5)
     assert losses.total.item() == pytest.approx(sup + warm * 2.0 * unsup + 0.3 * entropy, rel=1e-4)
