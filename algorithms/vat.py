@@ -42,7 +42,7 @@ class Vat(Algorithm):
     class Options(WarmUpOptions):
         """VAT"""
 
-        vat_eps: float = 0.3
+        vat_eps: float = 0.1
         """Length of the adversarial change, as a share of the length of the features."""
         vat_iterations: int = 1
         """Rounds of power iteration that seek its direction."""

@@ -18,7 +18,9 @@ from nets.options import NetOptions
 from nets.post_net import MODALITIES, Encoders, PostNet
 
 CLASSES, WIDTH, DIM = 3, 8, 16
-FIRST = Step(0, 0, 100)
+FIRST, HALF_WAY = Step(0, 0, 100), Step(50, 0, 100)
+WARMING = Step(20, 0, 100)
+"""A step half-way through a warm-up over the first 40 % of the run."""
 POSTS = 2048
 """Rows of the store that the posts of these tests may come from; the first 64 are labelled."""
 TASK = Task(CLASSES, POSTS, POSTS, torch.arange(64), torch.arange(64) % CLASSES)
@@ -96,6 +98,13 @@ def views_for(name: str, labelled: Batch, unlabelled: Batch) -> tuple[dict[str, 
     """The views of both that the algorithm declares."""
     kind = algorithms.find(name)
     return views(labelled, 1, names=kind.labelled_views), views(unlabelled, 2, names=kind.unlabelled_views)
+
+
+def probabilities(net: nn.Module, batch: Batch) -> list[list[float]]:
+    """What the net says of each post, as plain numbers."""
+    with torch.no_grad():
+        rows = net(batch).logits.double().exp().tolist()
+    return [[value / sum(row) for value in row] for row in rows]
 
 
 def gradients(algorithm: Algorithm, *arguments: Any) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from algorithms.base import Algorithm, Losses, Step, Task
 from datasets.batch import Batch
 from tests.algorithms.clusters import (
     CLASSES,
+    HALF_WAY,
     POSTS,
     feature_net,
     known_options,
@@ -40,8 +41,6 @@ LEARNS_FROM_WEAK = {
 }
 """The algorithms in which weak unlabelled views are learned from, and why. In all others they make the labels only."""
 
-HALF_WAY = Step(50, 0, 100)
-"""A step at which nothing is still being warmed up."""
 FIRST_UNLABELLED = 64
 """The first row of the store that is not labelled."""
 
