@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -158,20 +160,39 @@ class Algorithm(nn.Module, ABC):
     def predict_with_targets(self, labelled: Batch, weak: Batch, *strong: Batch) -> tuple[Prediction, ...]:
         """The net's answers for labelled, weak and strong views, where nobody needs the gradient of the weak ones.
 
-        Weak views run apart, without gradient (same gradients, a third less work), unless BatchNorm takes statistics
-        from the batch: then they belong into the same pass.
+        Weak views run apart, at rest and without gradient (same gradients, a third less work), unless BatchNorm takes
+        statistics from the batch: then they belong into the same pass.
         """
         if reads_batch_statistics(self.net):
             return tuple(self.predict(labelled, weak, *strong))
-        with torch.no_grad():
-            (targets,) = self.predict(weak)
+        targets = self.guess(weak)
         known, *learners = self.predict(labelled, *strong)
         return known, targets, *learners
+
+    @torch.no_grad()
+    def guess(self, batch: Batch) -> Prediction:
+        """What the net itself says of posts at rest, without gradient, in float32. With dropout, which is heavy on the
+        features of frozen encoders, a guess would be noise, and no pseudo-label ever sure."""
+        with at_rest(self.net):
+            return self.net(batch).float()
 
     @torch.no_grad()
     def teach(self, batch: Batch) -> Prediction:
         """What the moving average of the net says, without gradient, in float32."""
         return self.teacher(batch).float()
+
+
+@contextmanager
+def at_rest(*modules: nn.Module) -> Iterator[None]:
+    """Everything in `modules` is in evaluation mode meanwhile."""
+    training = [inner for module in modules for inner in module.modules() if inner.training]
+    for inner in training:
+        inner.training = False
+    try:
+        yield
+    finally:
+        for inner in training:
+            inner.training = True
 
 
 def reads_batch_statistics(net: nn.Module) -> bool:

@@ -38,9 +38,7 @@ class MixMatch(Algorithm):
         """See Algorithm."""
         known, looks = labelled["weak"], [unlabelled[view] for view in self.unlabelled_views]
         posts, first = encode(self.net, [known, *looks]), len(known)
-        with torch.no_grad():
-            guesses = answer(self.net, posts[first:]).logits.softmax(dim=1)
-        mean = guesses.unflatten(0, (len(looks), -1)).mean(dim=0)
+        mean = torch.stack([self.guess(look).logits.softmax(dim=1) for look in looks]).mean(dim=0)
         pseudo = accept_all(sharpen(self.targets(mean.log()), self.options.temperature))
         label = torch.cat([one_hot(known.label, self.num_classes), *[pseudo.probabilities] * len(looks)])
         mixed, label = mixup(posts, label, self.options.mixup_alpha)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from algorithms.base import Algorithm, Losses, Step
+import torch
+
+from algorithms.base import Algorithm, Losses, Step, reads_batch_statistics
 from algorithms.options import WarmUpOptions
 from algorithms.pseudo_labels import accept_all, squared_error
 from datasets.batch import Views
@@ -31,7 +33,12 @@ class PiModel(Algorithm):
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
         known = labelled["weak"]
-        answer, target, learner = self.predict_with_targets(known, unlabelled["weak"], unlabelled["weak_1"])
+        if reads_batch_statistics(self.net):
+            answer, target, learner = self.predict(known, unlabelled["weak"], unlabelled["weak_1"])
+        else:
+            with torch.no_grad():  # not `guess`, which is at rest: the dropout of both looks is the method
+                (target,) = self.predict(unlabelled["weak"])
+            answer, learner = self.predict(known, unlabelled["weak_1"])
         pseudo = accept_all(self.targets(target.logits))
         return self.combine(
             pseudo,

@@ -26,11 +26,11 @@ class PseudoLabel(Algorithm):
 
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
-        known = labelled["weak"]
-        answer, guess = self.predict(known, unlabelled["weak"])
-        pseudo = accept(self.targets(guess.logits), self.options.threshold)
+        known, weak = labelled["weak"], unlabelled["weak"]
+        answer, target, learner = self.predict_with_targets(known, weak, weak)
+        pseudo = accept(self.targets(target.logits), self.options.threshold)
         return self.combine(
             pseudo,
             sup_loss=(1, self.labelled_loss(answer.logits, known.label)),
-            unsup_loss=(self.unlabelled_weight(step), consistency_loss(guess.logits, pseudo.label, pseudo.mask)),
+            unsup_loss=(self.unlabelled_weight(step), consistency_loss(learner.logits, pseudo.label, pseudo.mask)),
         )

@@ -71,9 +71,7 @@ class ReMixMatch(Algorithm):
         known, looks = labelled["strong"], [unlabelled[view] for view in ("strong", "strong_1", "weak")]
         posts = encode(self.net, [known, *looks])
         first, size = len(known), len(looks[0])
-        with torch.no_grad():
-            guess = answer(self.net, posts[-size:]).logits
-        pseudo = accept_all(sharpen(self.targets(guess), self.options.temperature))
+        pseudo = accept_all(sharpen(self.targets(self.guess(unlabelled["weak"]).logits), self.options.temperature))
         label = torch.cat([one_hot(known.label, self.num_classes), *[pseudo.probabilities] * len(looks)])
         mixed, label = mixup(posts, label, self.options.mixup_alpha)
         logits = answer(self.net, mixed).logits

@@ -3,15 +3,13 @@ nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, normalize
 
-from algorithms.base import Algorithm, Losses, Step
+from algorithms.base import Algorithm, Losses, Step, at_rest
 from algorithms.mixing import Encoded, answer, encode
 from algorithms.options import WarmUpOptions
 from algorithms.pseudo_labels import accept_all
@@ -84,7 +82,8 @@ class Vat(Algorithm):
         posts = Encoded({name: value.detach().float() for name, value in posts.features.items()}, posts.present)
         found = {name: _unit(torch.randn_like(value)) for name, value in posts.features.items()}
         device = next(iter(found.values())).device
-        with at_rest(self.net), torch.autocast(device.type, enabled=False):
+        heads = [child for name, child in self.net.named_children() if name != "encoders"]
+        with at_rest(*heads), torch.autocast(device.type, enabled=False):
             target = answer(self.net, posts).logits.detach().softmax(dim=1)
             for _ in range(self.options.vat_iterations):
                 trial = {name: value.requires_grad_() for name, value in found.items()}
@@ -110,17 +109,3 @@ def _unit(value: Tensor) -> Tensor:
 def divergence(target: Tensor, logits: Tensor) -> Tensor:
     """Mean KL(target ‖ softmax logits) over the posts; both (B, C)."""
     return kl_div(logits.log_softmax(dim=1), target, reduction="batchmean")
-
-
-@contextmanager
-def at_rest(net: PostNet) -> Iterator[None]:
-    """All of the net but its encoders is in evaluation mode meanwhile."""
-    heads = [child for name, child in net.named_children() if name != "encoders"]
-    training = [module for head in heads for module in head.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
