@@ -93,7 +93,7 @@ def build_net(
         else:
             config = small_text_config(vocabulary, text_length)
         text = TextEncoder(source or config, options.text_pooling)
-    net = kind.from_options(options, Encoders(text, image), num_classes)
+    net = kind.from_options(options, Encoders(text, image, kind.feature_dropout(options)), num_classes)
     plan = Plan(
         options.net, num_classes, asdict(options), image.plan if image else None, text.pooling if text else None
     )

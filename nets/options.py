@@ -36,8 +36,16 @@ class NetOptions:
     """SCRD's net: parts weigh by their probability to decide, one is drawn and taken alone, or all count the same."""
     dropout: float = 0.4
     """Dropout before each classifier."""
+    feature_dropout: float = -1.0
+    """Dropout of the features that encoders give; -1: 0.8 for frozen encoders, whose features heads else learn by heart,
+    0 for others."""
     batch_norm: Literal["auto", "batch", "frozen"] = "auto"
     """Statistics of BatchNorm in training: of the batch, or frozen as loaded; auto: frozen for loaded weights."""
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The encoders that `--freeze` names."""
+        return tuple(name for name in self.freeze.split(",") if name)
 
     def __post_init__(self) -> None:
         for name, low in {"feature_views": 1, "feature_dim": 0}.items():
@@ -45,5 +53,7 @@ class NetOptions:
                 raise ValueError(f"--{name} {getattr(self, name)} must be {low} or more")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"--dropout {self.dropout} is a probability below 1, so it must be from 0 up to 1")
+        if self.feature_dropout != -1 and not 0 <= self.feature_dropout < 1:
+            raise ValueError(f"--feature_dropout {self.feature_dropout} must be from 0 up to 1, or -1 for the default")
         if self.freeze not in ("", "image", "text", "image,text", "text,image"):
             raise ValueError(f"--freeze {self.freeze!r} must be image, text or image,text")

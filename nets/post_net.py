@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -14,6 +15,9 @@ from nets.options import NetOptions
 from nets.prediction import Prediction
 
 MODALITIES = ("text", "image")
+FROZEN_DROPOUT = 0.8
+"""Dropout of the features of a frozen encoder. A thousand features and a few hundred labels are soon learned by heart:
+on MVSA-Single, 600 labels, it lifts the macro-F1 of supervised training by four points (docs/benchmarks.md)."""
 
 
 class Encoders(nn.Module):
@@ -21,10 +25,14 @@ class Encoders(nn.Module):
 
     Args:
         text, image: the encoders; None for a net that does not read this modality.
+        dropout: of the features, by modality (none: 0).
     """
 
-    def __init__(self, text: TextEncoder | None, image: ImageEncoder | None) -> None:
+    def __init__(
+        self, text: TextEncoder | None, image: ImageEncoder | None, dropout: Mapping[str, float] | None = None
+    ) -> None:
         super().__init__()
+        self.dropout = nn.ModuleDict({name: nn.Dropout(share) for name, share in (dropout or {}).items()})
         self.live = nn.ModuleDict({name: net for name, net in (("text", text), ("image", image)) if net is not None})
         self.widths = {name: int(net.width) for name, net in self.live.items()}  # type: ignore[arg-type]
 
@@ -43,10 +51,12 @@ class Encoders(nn.Module):
         if "text" in self.widths:
             assert batch.text is not None, "a net that reads texts was given a batch without"
             read = batch.text if batch.text_mask is None else self.live["text"](batch.text, batch.text_mask)
+            read = self.dropout["text"](read) if "text" in self.dropout else read
             features["text"] = read.masked_fill(~batch.has_text.unsqueeze(1), 0.0)
         if "image" in self.widths:
             assert batch.image is not None, "a net that reads images was given a batch without"
             read = batch.image if batch.image.dim() == 2 else self.live["image"](batch.image)
+            read = self.dropout["image"](read) if "image" in self.dropout else read
             features["image"] = read.masked_fill(~batch.has_image.unsqueeze(1), 0.0)
         return features
 
@@ -70,6 +80,12 @@ class PostNet(nn.Module, ABC):
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> PostNet:
         """The net that resolved options ask for; a subclass with options of its own passes them on."""
         return cls(encoders, num_classes, options.feature_dim, options.dropout)
+
+    @classmethod
+    def feature_dropout(cls, options: NetOptions) -> dict[str, float]:
+        """Dropout of the encoders' features that resolved options ask for, by modality."""
+        usual = {name: FROZEN_DROPOUT if name in options.frozen else 0.0 for name in cls.reads}
+        return usual if options.feature_dropout < 0 else dict.fromkeys(cls.reads, options.feature_dropout)
 
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__()

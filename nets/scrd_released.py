@@ -85,6 +85,11 @@ class ScrdReleasedNet(PostNet):
         """See PostNet. The heads have no dropout, whatever the options say: the released ones have none."""
         return cls(encoders, num_classes, options.feature_dim, dropout=0.0)
 
+    @classmethod
+    def feature_dropout(cls, options: NetOptions) -> dict[str, float]:
+        """None: the released net has no dropout of its own."""
+        return {}
+
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__(encoders, num_classes, dim, dropout)
         self.decoupling = ReleasedDecoupling(encoders.widths, dim)

@@ -27,7 +27,7 @@ from datasets.tokens import TokenCache, train_tokenizer
 from nets.build import Plan, build_net, find, hub_name, text_source
 from nets.post_net import PostNet
 from training.command_line import Options
-from training.defaults import frozen, resolve
+from training.defaults import resolve
 from training.distributed import Processes
 from training.ema import Ema
 from training.features import frozen_features
@@ -173,7 +173,7 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     readers: dict[str, Any] = {
         "tokens": tokens, "image_size": size, "paraphrases": paraphrases, "fixed_length": options.run.compile,
     }  # fmt: skip
-    out = {name: net.encoders.take_out(name) for name in frozen(options.net) if name in net.reads}
+    out = {name: net.encoders.take_out(name) for name in options.net.frozen if name in net.reads}
     for name, encoder in out.items():
         reading = {"image": {"image_size": size}, "text": {"tokens": tokens, "paraphrases": paraphrases}}[name]
         raw = PostSource(store, known, **reading)  # type: ignore[arg-type]

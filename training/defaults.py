@@ -14,11 +14,6 @@ NETS = {"scrd": "scrd", "scrd_released": "scrd_released"}
 PLAIN_NET = "concat"
 
 
-def frozen(options: NetOptions) -> tuple[str, ...]:
-    """The encoders that `--freeze` names."""
-    return tuple(name.strip() for name in options.freeze.split(",") if name.strip())
-
-
 def synthetic(options: Options) -> bool:
     """Whether the posts are those of the synthetic world."""
     return not (options.data.data_dir or options.data.train_data_dir)
@@ -38,7 +33,7 @@ def resolve(options: Options) -> Options:
     scratch = {net.image_weights, net.text_weights} == {"none"}
     bert = net.text_net == "bert" and not net.text_weights
     net = _fill(net, feature_dim=SCRATCH_DIM if scratch else PRETRAINED_DIM, text_pooling="pooler" if bert else "mean")
-    live = set(frozen(net)) != {"image", "text"}
+    live = set(net.frozen) != {"image", "text"}
     training = _fill(
         options.training,
         epoch=6 if small else 20,

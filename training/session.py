@@ -16,7 +16,6 @@ from evaluation.gallery import most_confident_right, most_confident_wrong, pictu
 from training.assembly import Assembly, autocast_type
 from training.checkpoint import load_checkpoint, load_state
 from training.command_line import Options, save_options
-from training.defaults import frozen
 from training.distributed import Processes
 from training.monitor import Monitor, evaluation_figures
 from training.optimisers import build_optimiser
@@ -57,7 +56,7 @@ def train(assembly: Assembly, folder: RunFolder) -> Summary:
     options, net = assembly.options, assembly.net
     live = dict(net.encoders.live.items())
     weights = {"image": options.net.image_weights, "text": options.net.text_weights}
-    pretrained = [name for name in live if weights[name] != "none" and name not in frozen(options.net)]
+    pretrained = [name for name in live if weights[name] != "none" and name not in options.net.frozen]
     optimiser, schedule = build_optimiser(
         assembly.algorithm, options.training, options.training.epoch * options.training.num_train_iter, live, pretrained
     )
