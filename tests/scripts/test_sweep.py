@@ -7,6 +7,9 @@ import re
 import signal
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file
+
 from tests.runs import TINY, Forker
 
 ALONE = [word for word in TINY if word not in ("--num_labels", "60", "--threshold", "0.4")]
@@ -34,10 +37,13 @@ def test_a_sweep(tmp_path: Path, cache: Path, forker: Forker) -> None:
     swept, alone = tmp_path / "fixmatch-threshold_0.4-n60-seed1", tmp_path / "alone" / "main"
     assert "validation after 12 steps" in (swept / "log.txt").read_text()
     assert forker.run(*TINY, "--algorithm", "fixmatch", "--cache_dir", cache, "--save_dir", alone.parent).code == 0
-    for name in ("predictions.csv", "best/model.safetensors"):
-        assert (swept / name).read_bytes() == (alone / name).read_bytes()
-    ours, theirs = (json.loads((path / "results.json").read_text())["peak_memory_gib"] for path in (swept, alone))
-    assert 0.9 < ours / theirs < 1.1
+    assert (swept / "predictions.csv").read_bytes() == (alone / "predictions.csv").read_bytes()
+    ours, theirs = (load_file(path / "best" / "model.safetensors") for path in (swept, alone))
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    results = [json.loads((path / "results.json").read_text()) for path in (swept, alone)]
+    assert 0.9 < results[0]["peak_memory_gib"] / results[1]["peak_memory_gib"] < 1.1
+    assert 0 < results[0]["teaching"]["accepted"] <= 1
+    assert results[0]["teaching"] == results[1]["teaching"]
 
     before = (swept / "results.json").stat().st_mtime_ns
     last = forker.run(*words_of(tmp_path, cache, "fixmatch --threshold 0.4"), module="scripts.sweep")
