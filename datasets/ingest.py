@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import hashlib
 import json
 import os
@@ -11,7 +10,6 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.duplicates import group_posts
-from datasets.folders import new_folder
+from datasets.folders import alone, new_folder
 from datasets.images import ImageRefused, shrink_and_hash
 from datasets.options import DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
@@ -224,7 +222,7 @@ def open_posts(
         name = Path(places[0][0]).resolve().name if places else "synthetic world"
         key = _key(places, options, world, classes, labels_needed)
         path = Path(options.cache_dir) / "stores" / f"{name.replace(' ', '-')}-{key}"
-        with _alone(path):
+        with alone(path):
             if is_store(path) and not _mended(path):
                 store = PostStore(path)
                 print(f"{store.path}: {len(store):,} posts, ingested before")
@@ -258,23 +256,6 @@ def _ingest_places(
     classes = classes or next(iter(given), None)
     source = ", ".join(str(place) for place, _ in places)
     return ingest([(posts, split) for posts, _, _, split in opened], path, classes, source, options.num_workers)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Only one process at a time makes this store; what a killed one left is cleared away."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise ValueError(f"--cache_dir: {path.parent} cannot be written ({error.strerror})") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in path.parent.glob(f".{path.name}-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _mended(path: Path) -> bool:

@@ -1,20 +1,24 @@
-"""Runs side by side: means over seeds with intervals, and paired tests against a baseline."""
+"""Runs side by side: means over seeds with intervals, paired tests against a baseline, ranks over settings."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.intervals import Interval, PairedTest, mean_interval, paired_test
+import numpy as np
+
+from evaluation.intervals import Interval, PairedTest, holm, mean_interval, paired_test
+from evaluation.ranks import Ranking, rank
 
 FIGURES = ("accuracy", "macro_f1", "weighted_f1", "ece")
 """Figures of `metrics.score` that a comparison shows, besides the recall of each class."""
+COSTS = ("seconds", "peak_memory_gib")
+LOWER_IS_BETTER = ("ece", *COSTS)
+BOTH = "image and text"
 NEEDED = ("name", "seed", "num_labels", "classes", "split_fingerprint", "test_fingerprint", "test", "seconds")
 
 
@@ -26,9 +30,22 @@ class Run:
     results: dict[str, Any]
 
     @property
-    def group(self) -> tuple[str, int]:
-        """What repeats with another seed: the method's name and the number of labelled posts."""
-        return self.results["name"], self.results["num_labels"]
+    def reads(self) -> str:
+        """What the net reads of a post: "image", "text", or "image and text"."""
+        net = self.results.get("net")
+        return " and ".join(sorted(self.results.get("reads") or [net if net in ("image", "text") else BOTH]))
+
+    @property
+    def method(self) -> str:
+        """Algorithm and options that are not the usual ones. The net is one of them, unless it is the one that reads
+        one modality alone: that is a setting in which methods are compared."""
+        words = self.results["name"].split(" ")
+        return " ".join(word for word in words if self.reads == BOTH or not word.startswith("net="))
+
+    @property
+    def group(self) -> tuple[str, str, int]:
+        """What repeats with another seed: the method, what it reads, the number of labelled posts."""
+        return self.method, self.reads, self.results["num_labels"]
 
     @property
     def seed(self) -> int:
@@ -40,19 +57,26 @@ class Run:
         scores = self.results["test"].get(posts, {})
         values = {name: scores.get(name) for name in FIGURES}
         values |= {f"recall_{name}": scores.get("recall", {}).get(name) for name in self.results["classes"]}
-        values |= {"seconds": self.results["seconds"], "peak_memory_gib": self.results.get("peak_memory_gib")}
+        taught = self.results.get("teaching", {})
+        values |= {name: taught.get(name) for name in ("accepted", "pseudo_label_accuracy")}
+        by_class = taught.get("accepted_by_class", {})
+        values |= {f"accepted_{name}": by_class.get(name) for name in self.results["classes"]}
+        values |= {name: self.results.get(name) for name in COSTS}
         return {name: math.nan if value is None else float(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one method at one number of labels, in figures. `against` is the test with the baseline."""
+    """The runs of one method in one setting, in figures. `against` is the test with the baseline in that setting, and
+    `holm_p` its p (paired t) adjusted for all the tests of the comparison."""
 
     name: str
+    reads: str
     num_labels: int
     seeds: tuple[int, ...]
     figures: dict[str, Interval]
     against: PairedTest | None
+    holm_p: float = math.nan
 
 
 def read_run(folder: Path | str) -> Run:
@@ -73,15 +97,15 @@ def read_run(folder: Path | str) -> Run:
 def check_comparable(runs: Sequence[Run]) -> None:
     """Raise ValueError where two of `runs` were not tested on the same posts, or the same seed trained on others."""
     first = runs[0]
-    seen: dict[tuple[str, int, int], Run] = {}
+    seen: dict[tuple[tuple[str, str, int], int], Run] = {}
     splits: dict[tuple[int, int], Run] = {}
     for run in runs:
         for key, what in (("test_fingerprint", "tested on other posts"), ("classes", "trained for other classes")):
             if run.results[key] != first.results[key]:
                 raise ValueError(f"{run.folder} was {what} than {first.folder} ({key}): compare them separately")
-        other = seen.setdefault((*run.group, run.seed), run)
+        other = seen.setdefault((run.group, run.seed), run)
         if other is not run:
-            raise ValueError(f"{other.folder} and {run.folder} are both {run.group[0]} with seed {run.seed}: give one")
+            raise ValueError(f"{other.folder} and {run.folder} are both {run.method} with seed {run.seed}: give one")
         twin = splits.setdefault((run.results["num_labels"], run.seed), run)
         if twin.results["split_fingerprint"] != run.results["split_fingerprint"]:
             raise ValueError(
@@ -90,101 +114,80 @@ def check_comparable(runs: Sequence[Run]) -> None:
             )
 
 
+def find_runs(folders: Iterable[Path | str]) -> tuple[list[Run], list[Path]]:
+    """The runs in `folders`: each a run's, or one whose sub-folders are runs'; and those sub-folders that hold a run
+    which is not finished. Raises ValueError where a folder holds no run."""
+    runs, unfinished = [], []
+    for folder in map(Path, folders):
+        inner = sorted(path.parent for path in folder.glob("*/options.yaml"))
+        if (folder / "results.json").is_file() or not inner:
+            runs.append(read_run(folder))
+            continue
+        finished = [path for path in inner if (path / "results.json").is_file()]
+        runs += [read_run(path) for path in finished]
+        unfinished += [path for path in inner if path not in finished]
+    return runs, unfinished
+
+
 def compare(
     runs: Sequence[Run], baseline: str | None = None, posts: str = "full", metric: str = "macro_f1"
 ) -> list[Group]:
-    """Group `runs` by name and number of labels; best `metric` first within each number of labels.
+    """Group `runs` by method and setting (what the net reads, number of labels); best `metric` first in each setting.
 
     `posts` is "full", "image_only" or "text_only". With `baseline`, each other group is tested against the group of
-    that name with as many labels, on the seeds that both have. Raises ValueError for runs that cannot be compared, an
+    that method in the same setting, on the seeds that both have. Raises ValueError for runs that cannot be compared, an
     unknown baseline or metric.
     """
-    if not runs:
-        raise ValueError("there is no run to compare")
-    check_comparable(runs)
-    names = sorted({run.group[0] for run in runs})
-    if baseline is not None and baseline not in names:
-        raise ValueError(f"--baseline {baseline}: no run is called so; there are {', '.join(names)}")
-    table: dict[tuple[str, int], dict[int, dict[str, float]]] = {}
+    _check(runs, posts, metric)
+    methods = sorted({run.method for run in runs})
+    if baseline is not None and baseline not in methods:
+        raise ValueError(f"--baseline {baseline}: no run is called so; there are {', '.join(methods)}")
+    table: dict[tuple[str, str, int], dict[int, dict[str, float]]] = {}
     for run in runs:
         table.setdefault(run.group, {})[run.seed] = run.figures(posts)
     columns = list(runs[0].figures(posts))
-    if metric not in columns:
-        raise ValueError(f"--metric {metric}: there is none of that name; there are {', '.join(columns)}")
     groups = []
-    for (name, num_labels), by_seed in table.items():
-        reference = table.get((baseline, num_labels)) if baseline is not None and name != baseline else None
+    for (name, reads, num_labels), by_seed in table.items():
+        reference = None
+        if baseline is not None and name != baseline:
+            reference = table.get((baseline, reads, num_labels))
         shared = sorted(set(by_seed) & set(reference or {}))
         against = None
         if reference is not None and shared:
             ours, theirs = ([side[seed][metric] for seed in shared] for side in (by_seed, reference))
             against = paired_test(ours, theirs)
         figures = {column: mean_interval([values[column] for values in by_seed.values()]) for column in columns}
-        groups.append(Group(name, num_labels, tuple(sorted(by_seed)), figures, against))
-    return sorted(groups, key=lambda group: (group.num_labels, -group.figures[metric].mean, group.name))
+        groups.append(Group(name, reads, num_labels, tuple(sorted(by_seed)), figures, against))
+    adjusted = holm([math.nan if group.against is None else group.against.t_p for group in groups])
+    groups = [replace(group, holm_p=p) for group, p in zip(groups, adjusted, strict=True)]
+    return sorted(
+        groups, key=lambda one: (one.reads, one.num_labels, -_sign(metric) * one.figures[metric].mean, one.name)
+    )
 
 
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def ranking(runs: Sequence[Run], posts: str = "full", metric: str = "macro_f1") -> tuple[Ranking, int]:
+    """The methods ranked over the blocks (setting and seed) in which all of them have the figure, and how many other
+    blocks there are. Raises ValueError as `compare` does, and where there are too few methods or blocks."""
+    _check(runs, posts, metric)
+    methods = tuple(sorted({run.method for run in runs}))
+    blocks: dict[tuple[str, int, int], dict[str, float]] = {}
+    for run in runs:
+        value = _sign(metric) * run.figures(posts)[metric]
+        if not math.isnan(value):
+            blocks.setdefault((run.reads, run.results["num_labels"], run.seed), {})[run.method] = value
+    whole = [block for block in blocks.values() if len(block) == len(methods)]
+    values = np.array([[block[name] for name in methods] for block in whole]).reshape(len(whole), len(methods))
+    return rank(methods, values), len(blocks) - len(whole)
 
 
-def _percent(value: Interval) -> str:
-    """Mean and half-width in percent points."""
-    if math.isnan(value.mean):
-        return "–"
-    return f"{100 * value.mean:.1f}" + ("" if math.isnan(value.half) else f" ± {100 * value.half:.1f}")
+def _check(runs: Sequence[Run], posts: str, metric: str) -> None:
+    if not runs:
+        raise ValueError("there is no run to compare")
+    check_comparable(runs)
+    columns = list(runs[0].figures(posts))
+    if metric not in columns:
+        raise ValueError(f"--metric {metric}: there is none of that name; there are {', '.join(columns)}")
 
 
-def _plain(value: Interval, digits: int) -> str:
-    return "–" if math.isnan(value.mean) else f"{value.mean:.{digits}f}"
-
-
-def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str = "macro_f1") -> str:
-    """A Markdown table in percent: mean ± half of the 95 % t interval over seeds."""
-    groups = list(groups)
-    percents = [name for name in groups[0].figures if name not in ("seconds", "peak_memory_gib")]
-    header = ["method", "labels", "seeds", *(name.replace("_", " ") for name in percents)]
-    if baseline is not None:
-        header += [f"{metric.replace('_', ' ')} − {baseline}", "p (paired t)", "p (Wilcoxon)", "pairs"]
-    header += ["seconds", "GiB"]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
-    for group in groups:
-        cells = [group.name.replace("|", "\\|"), str(group.num_labels), str(len(group.seeds))]
-        cells += [_percent(group.figures[name]) for name in percents]
-        if baseline is not None and group.against is not None:
-            test = group.against
-            cells += [_percent(test.difference), _p(test.t_p), _p(test.wilcoxon_p), str(test.difference.count)]
-        elif baseline is not None:
-            cells += ["baseline" if group.name == baseline else "–", "–", "–", "–"]
-        cells += [_plain(group.figures["seconds"], 0), _plain(group.figures["peak_memory_gib"], 2)]
-        lines.append(cells)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def table_csv(groups: Iterable[Group]) -> str:
-    """The same for machines: mean, low and high of every figure as fractions; empty where there is none."""
-    rows: list[dict[str, object]] = []
-    for group in groups:
-        row: dict[str, object] = {"name": group.name, "num_labels": group.num_labels}
-        row |= {"seeds": " ".join(map(str, group.seeds))}
-        columns = dict(group.figures)
-        test = group.against
-        nothing = Interval(math.nan, math.nan, math.nan, 0)
-        columns["difference"] = nothing if test is None else test.difference
-        for name, value in columns.items():
-            row |= {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
-        row |= {
-            "pairs": 0 if test is None else test.difference.count,
-            "t_p": math.nan if test is None else test.t_p,
-            "wilcoxon_p": math.nan if test is None else test.wilcoxon_p,
-        }
-        rows.append(
-            {key: "" if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-        )
-    file = io.StringIO()
-    writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+def _sign(metric: str) -> int:
+    return -1 if metric in LOWER_IS_BETTER else 1

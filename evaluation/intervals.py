@@ -61,6 +61,17 @@ def paired_test(first: Sequence[float] | np.ndarray, second: Sequence[float] | n
     return PairedTest(interval, float(t_p), float(stats.wilcoxon(differences).pvalue))
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for how many there are (Holm, Scandinavian Journal of Statistics, 1979); NaN stays and does
+    not count. The i-th smallest of m is multiplied by m − i + 1, and none is below one that was smaller."""
+    places = [place for place in np.argsort(p_values, kind="stable") if not math.isnan(p_values[place])]
+    adjusted, least = [math.nan] * len(p_values), 0.0
+    for number, place in enumerate(places):
+        least = max(least, min(1.0, (len(places) - number) * p_values[place]))
+        adjusted[place] = least
+    return adjusted
+
+
 def bootstrap_macro_f1(
     label: np.ndarray, prediction: np.ndarray, num_classes: int, draws: int = 2000, level: float = 0.95, seed: int = 0
 ) -> Interval:

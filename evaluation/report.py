@@ -19,6 +19,7 @@ from evaluation.metrics import reliability, selection_agreement
 from evaluation.model_card import NAMES
 from evaluation.plots import COLOURS, Series, line_chart, reliability_chart, share_bars
 from evaluation.predict import Predictions
+from evaluation.teaching import ACCEPTED, BY_CLASS, RIGHT
 
 if TYPE_CHECKING:
     from datasets.splits import Split
@@ -34,8 +35,8 @@ TITLES = {
     "train/sup_loss": "labelled",
     "train/unsup_loss": "unlabelled",
     "train/total_loss": "total",
-    "train/util_ratio": "pseudo-labels used",
-    "train/pseudo_acc": "of those, right",
+    ACCEPTED: "pseudo-labels used",
+    RIGHT: "of those, right",
     "eval/top-1-acc": "accuracy",
     "eval/F1": "macro-F1",
 }
@@ -56,7 +57,7 @@ def series(lines: Iterable[Mapping[str, Any]], tag: str) -> Series | None:
     if not points:
         return None
     x, y = np.array(points, dtype=np.float64).T
-    name = TITLES.get(tag) or tag.removeprefix(RECALL).removeprefix("train/").replace("_", " ")
+    name = TITLES.get(tag) or tag.removeprefix(RECALL).removeprefix(BY_CLASS).removeprefix("train/").replace("_", " ")
     return Series(name, x, y, dots=tag.startswith("eval/"))
 
 
@@ -75,7 +76,12 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
         (
             "Pseudo-labels",
             "How many unlabelled posts taught the net, and how often rightly.",
-            ["train/util_ratio", "train/pseudo_acc"],
+            [ACCEPTED, RIGHT],
+        ),
+        (
+            "Accepted pseudo-labels of each class",
+            "Shares of all unlabelled posts. A class that vanishes here is forgotten, one that takes all is guessed.",
+            [tag for tag in tags if tag.startswith(BY_CLASS)][: len(COLOURS)],
         ),
         (
             "Recall of each class on validation",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scripts.bench_timing import Row
     from scripts.bench_world import Bench
 
-ANYWHERE = ("split", "scrd", "margin", "loading", "features", "store", "checkpoint")
+ANYWHERE = ("split", "scrd", "margin", "algorithms", "loading", "features", "store", "checkpoint")
 ON_CUDA = ("throughput", "compiled", "precision", "host_reads", "strong_views")
 """What runs on the CPU only where it is named."""
 
@@ -44,8 +44,8 @@ class BenchOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What to measure; auto: CUDA where there is one."""
     only: str = ""
-    """Sections, separated by commas: split, scrd, margin, loading, features, store, checkpoint; for CUDA throughput,
-    compiled, precision, host_reads, strong_views; empty: all that this device has."""
+    """Sections, separated by commas: split, scrd, margin, algorithms, loading, features, store, checkpoint; for CUDA
+    throughput, compiled, precision, host_reads, strong_views; empty: all that this device has."""
     repeats: int = 5
     """Repeats of each measurement."""
     output: str = ""
@@ -90,12 +90,13 @@ class Section:
 
 def sections() -> dict[str, Callable[[Bench], Iterator[Row]]]:
     """The sections by name."""
-    from scripts import bench_cuda, bench_data, bench_step
+    from scripts import bench_algorithms, bench_cuda, bench_data, bench_step
 
     return {
         "split": bench_step.split_against_joint,
         "scrd": bench_step.scrd_step,
         "margin": bench_step.margin_loss,
+        "algorithms": bench_algorithms.every_algorithm,
         "loading": bench_data.loading,
         "features": bench_data.cached_features,
         "store": bench_data.store_access,

@@ -1,7 +1,8 @@
-"""Compare finished runs: `python scripts/compare.py saved_models/* --baseline supervised`.
+"""Compare finished runs: `python scripts/compare.py saved_models/sweep --baseline supervised --output comparison`.
 
-Prints a Markdown table: mean over seeds with its 95 % interval, recall of each class, and paired tests against the
-baseline. Runs are grouped by the name in their results.json and by their number of labels.
+Prints a Markdown table: mean over seeds with its 95 % interval, recall of each class, what pseudo-labels taught, and
+paired tests against the baseline. Runs are grouped by method, by what the net reads and by their number of labels.
+With a folder as --output: table, mean ranks with the critical difference, and pictures.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+if TYPE_CHECKING:
+    from evaluation.compare import Group, Run
 
 
 @dataclass(frozen=True)
@@ -21,31 +25,54 @@ class CompareOptions:
     """Compare finished runs over their seeds"""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders (each with a results.json)."""
+    """Run folders (each with a results.json), or folders of them."""
     baseline: str = ""
-    """Name that every other one is tested against, seed by seed; empty: no test."""
+    """Method that every other one is tested against, seed by seed, in the same setting; empty: no test."""
     metric: str = "macro_f1"
-    """Figure that the tests and the order of the table go by."""
+    """Figure that tests, ranks, pictures and the order of the table go by."""
     posts: Literal["full", "image_only", "text_only"] = "full"
     """What the net saw of the test posts."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
-    """Write the table to this file too: .md or .csv."""
+    """Write the table to this file too: .md or .csv; any other name is a folder for table, ranks and pictures."""
 
 
 def main(options: CompareOptions) -> None:
-    """Print the table, write it where that is asked for."""
-    from evaluation.compare import compare, markdown, read_run, table_csv
+    """Print the table, write what is asked for."""
+    from evaluation.compare import compare, find_runs
+    from evaluation.comparison_tables import markdown, table_csv
 
-    output = Path(options.output)
-    if options.output and output.suffix not in (".md", ".csv"):
-        raise ValueError(f"--output {options.output}: the table is written as .md or .csv")
     baseline = options.baseline or None
-    runs = [read_run(folder) for folder in options.runs]
+    runs, unfinished = find_runs(options.runs)
+    if unfinished:
+        print(f"note: {len(unfinished)} runs are not finished and are left out, as {unfinished[0]}", file=sys.stderr)
     groups = compare(runs, baseline, options.posts, options.metric)
     text = markdown(groups, baseline, options.metric)
     print(text, end="")
-    if options.output:
+    output = Path(options.output)
+    if output.suffix in (".md", ".csv"):
         output.write_text(table_csv(groups) if output.suffix == ".csv" else text, encoding="utf-8")
+    elif options.output:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "table.md").write_text(text, encoding="utf-8")
+        (output / "table.csv").write_text(table_csv(groups), encoding="utf-8")
+        draw(runs, groups, options, output)
+
+
+def draw(runs: list[Run], groups: list[Group], options: CompareOptions, folder: Path) -> None:
+    """Ranks and pictures; no ranks where there are too few methods or blocks, which is said."""
+    from evaluation.compare import ranking
+    from evaluation.comparison_plots import cost, critical_difference_diagram, label_efficiency
+    from evaluation.comparison_tables import ranks_markdown
+
+    label_efficiency(groups, options.metric, folder / "label_efficiency.png")
+    cost(groups, folder / "cost.png")
+    try:
+        ranks, left_out = ranking(runs, options.posts, options.metric)
+    except ValueError as error:
+        print(f"note: {error}", file=sys.stderr)
+        return
+    (folder / "ranks.md").write_text(ranks_markdown(ranks, left_out, options.metric), encoding="utf-8")
+    critical_difference_diagram(ranks, options.metric, folder / "critical_difference.png")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,19 @@ class Forker:
         """End it."""
         self._process.communicate()
 
-    def run(self, *words: object, signal_at: tuple[int, int] | None = None, limit: int | None = None) -> Done:
-        """One run. `signal_at`: after which step which signal comes; `limit`: bytes that a file may grow to."""
-        return self.together([{"words": words, "signal_at": signal_at, "limit": limit}])[0]
+    def run(
+        self,
+        *words: object,
+        signal_at: tuple[int, int] | None = None,
+        limit: int | None = None,
+        module: str = "main",
+    ) -> Done:
+        """One run. `signal_at`: after which step which signal comes; `limit`: bytes that a file may grow to;
+        `module`: whose `main` it is."""
+        return self.together([{"words": words, "signal_at": signal_at, "limit": limit, "module": module}])[0]
 
     def together(self, jobs: list[dict[str, Any]]) -> list[Done]:
-        """Runs at the same time; a job has `words` and may have `environment`, `signal_at` and `limit`."""
+        """Runs at the same time; a job has `words` and may have `environment`, `signal_at`, `limit` and `module`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         said = []
@@ -98,23 +106,10 @@ class Forker:
 
 def serve() -> None:
     """What the forker's process does: a line of jobs in, a line of their exit codes out, until there are no more."""
-    import matplotlib.backends.backend_agg
-    import matplotlib.figure  # noqa: F401
-    import pyarrow
-    import torch.utils.tensorboard  # noqa: F401
-    from transformers import AutoModel, AutoTokenizer, BertModel, PreTrainedTokenizerFast  # noqa: F401
-
-    import algorithms
-    import datasets.synthetic  # noqa: F401
     import main  # noqa: F401
-    import nets.build
-    import training.session  # noqa: F401
+    from training.forks import warm
 
-    pyarrow.array([None], from_pandas=True)  # imports pandas, where there is one
-    nets.build.nets()
-    for name in algorithms.names():
-        algorithms.find(name)
-
+    warm()
     for line in sys.stdin:
         children = [_fork(job) for job in json.loads(line)]
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
@@ -133,9 +128,7 @@ def _fork(job: Mapping[str, Any]) -> int:
         _signal_at(*job["signal_at"])
     if job.get("limit"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["limit"], job["limit"]))
-    from main import main
-
-    raise SystemExit(main(job["words"]))
+    raise SystemExit(import_module(job.get("module", "main")).main(job["words"]))
 
 
 def _signal_at(step: int, number: int) -> None:

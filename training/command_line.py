@@ -115,10 +115,14 @@ def parse(argv: Sequence[str], under: Path | str | None = None, prog: str = "mai
     return Options(**{part.name: getattr(answer, part.name) for part in fields(Options)})
 
 
+def flat_options(options: Options) -> dict[str, Any]:
+    """Every option's value by its flag."""
+    return {name: value for group in asdict(options).values() for name, value in group.items()}
+
+
 def save_options(options: Options, path: Path | str) -> None:
     """Write every option, defaults too, as a flat YAML mapping that `--config` and `load_options` read."""
-    flat = {name: value for group in asdict(options).values() for name, value in group.items()}
-    text = yaml.safe_dump(flat, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(flat_options(options), sort_keys=False, allow_unicode=True)
     Path(path).write_text(text, encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from datasets.augment import ViewMaker
 from datasets.features import FeatureCache, create_features
+from datasets.folders import alone
 from datasets.loading import PostSource, draw_numbers
 from nets.post_net import Encoders
 
@@ -52,7 +53,9 @@ def frozen_features(
     }  # fmt: skip
     path = folder / f"features-{name}-{hashlib.sha256(repr(about).encode()).hexdigest()[:16]}"
     if not FeatureCache.there(path):
-        _compute(name, encoder.to(device).eval(), source, view_maker, views, path, about)
+        with alone(path):
+            if not FeatureCache.there(path):  # another run may have made them meanwhile
+                _compute(name, encoder.to(device).eval(), source, view_maker, views, path, about)
     return FeatureCache(path)
 
 

@@ -16,8 +16,9 @@ import torch
 from datasets.tokens import save_tokenizer
 from evaluation.model_card import write_model_card
 from evaluation.predict import AVAILABILITY, Predictions, evaluate
-from evaluation.report import write_report
+from evaluation.report import read_metrics, write_report
 from evaluation.tables import write_predictions
+from evaluation.teaching import teaching
 from nets.build import rebuild, save_plan
 from nets.options import NetOptions
 from nets.post_net import MODALITIES, PostNet
@@ -96,6 +97,7 @@ def conclude(assembly: Assembly, folder: RunFolder, summary: Summary | None, arg
         "name": _name(options),
         "algorithm": options.run.algorithm,
         "net": options.net.net,
+        "reads": list(assembly.net.reads),
         "seed": options.run.seed,
         "num_labels": len(assembly.split.labelled),
         "classes": list(assembly.store.classes),
@@ -104,6 +106,7 @@ def conclude(assembly: Assembly, folder: RunFolder, summary: Summary | None, arg
         "test_fingerprint": assembly.test_fingerprint,
         "validation": validate(assembly, net)[0],
         "test": scores,
+        "teaching": teaching(read_metrics(folder.metrics), assembly.store.classes),
         "steps": summary.steps if summary else before.get("steps", 0),
         "best_step": summary.best_step if summary else before.get("best_step", -1),
         "skipped": summary.skipped if summary else before.get("skipped", 0),

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from evaluation.compare import compare, markdown, read_run, table_csv
+from evaluation.compare import Run, compare, find_runs, ranking, read_run
+from evaluation.comparison_tables import markdown, ranks_markdown, table_csv
 from evaluation.intervals import mean_interval, paired_test
 
 CLASSES = ["negative", "neutral", "positive"]
@@ -79,7 +81,7 @@ def test_markdown_and_csv(tmp_path: Path) -> None:
     lines = markdown(groups, "supervised").splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert lines[2].startswith("| scrd | 600 | 3 | 73.0 ± 9.0 | 63.0 ± 9.0 |")
-    assert "| 50.0 ± 0.0 | – | 5.7 ± 5.2 | 0.042 | 0.250 | 3 | 61 | 1.50 |" in lines[2]
+    assert "| 50.0 ± 0.0 | – | 5.7 ± 5.2 | 0.042 | 0.042 | 0.250 | 3 | 61 | 1.50 |" in lines[2]
     assert "| baseline |" in lines[3]
     ours, theirs = csv.DictReader(io.StringIO(table_csv(groups)))
     assert float(ours["macro_f1"]) == pytest.approx(0.63)
@@ -118,6 +120,94 @@ def test_unknown_names_and_unfinished_runs(tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
+BOTH = ["image", "text"]
+NETS = {"": BOTH, " net=gated": BOTH, " net=image": ["image"]}
+
+
+def four_methods(root: Path) -> list[Run]:
+    """Two seeds of three algorithms with two nets, and of one of them with another one."""
+    runs = []
+    for net, reads in NETS.items():
+        for place, method in enumerate(("scrd", "fixmatch", "supervised")):
+            for seed in range(2):
+                name = f"{method}{net}"
+                if net == " net=gated" and method != "fixmatch":
+                    continue
+                path = write_run(root, name, seed, 0.6 - place / 10 - seed / 100, reads=reads, seconds=9)
+                runs.append(read_run(path))
+    return runs
+
+
+def test_a_net_that_reads_one_modality_is_a_setting_and_another_net_is_another_method(tmp_path: Path) -> None:
+    groups = compare(four_methods(tmp_path), "supervised")
+    assert [(group.reads, group.name) for group in groups] == [
+        ("image", "scrd"),
+        ("image", "fixmatch"),
+        ("image", "supervised"),
+        ("image and text", "scrd"),
+        ("image and text", "fixmatch"),
+        ("image and text", "fixmatch net=gated"),
+        ("image and text", "supervised"),
+    ]
+    tested = [group.name for group in groups if group.against is not None]
+    assert tested == ["scrd", "fixmatch", "scrd", "fixmatch", "fixmatch net=gated"]
+    assert "| method | reads | labels |" in markdown(groups)
+
+
+def test_ranks_are_over_the_blocks_that_all_methods_have(tmp_path: Path) -> None:
+    runs = four_methods(tmp_path)
+    found, left_out = ranking([run for run in runs if run.method != "fixmatch net=gated"])
+    assert (found.methods, found.mean_ranks, found.blocks, left_out) == (
+        ("scrd", "fixmatch", "supervised"),
+        (1, 2, 3),
+        4,
+        0,
+    )
+    found, left_out = ranking(runs)  # the gated net is not there where images alone are read
+    assert (found.methods[1:3], found.mean_ranks, found.blocks, left_out) == (
+        ("fixmatch", "fixmatch net=gated"),
+        (1, 2.5, 2.5, 4),
+        2,
+        2,
+    )
+    said = ranks_markdown(found, left_out, "macro_f1")
+    assert "| scrd | 1.00 |\n| fixmatch | 2.50 |" in said and "2 other blocks lack a method" in said
+    slowest = ranking(runs, metric="seconds")[0]  # less is better, and here all cost the same
+    assert slowest.mean_ranks == (2.5,) * 4
+
+
+def test_holm_counts_all_tests_of_the_table(tmp_path: Path) -> None:
+    extra = [write_run(tmp_path, "fixmatch", seed, value) for seed, value in enumerate((0.5, 0.59, 0.6))]
+    groups = compare([read_run(path) for path in [*two_methods(tmp_path), *extra]], "supervised")
+    tests = {group.name: group for group in groups if group.against is not None}
+    smallest = tests["scrd"].against
+    assert smallest is not None and tests["scrd"].holm_p == pytest.approx(2 * smallest.t_p)
+    assert tests["fixmatch"].against is not None
+    assert tests["fixmatch"].holm_p == pytest.approx(max(tests["scrd"].holm_p, tests["fixmatch"].against.t_p))
+
+
+def test_what_pseudo_labels_taught_is_shown_where_a_run_knows_it(tmp_path: Path) -> None:
+    taught = {"accepted": 0.4, "pseudo_label_accuracy": None, "accepted_by_class": {"negative": 0.3}}
+    told = read_run(write_run(tmp_path, "fixmatch", 0, 0.5, teaching=taught))
+    header, _, row = markdown(compare([told])).splitlines()
+    assert "| accepted | accepted negative |" in header and "pseudo" not in header
+    assert "| 40.0 | 30.0 |" in row
+    silent = read_run(write_run(tmp_path, "supervised", 0, 0.5))
+    assert "accepted" not in markdown(compare([silent]))
+
+
+def test_folders_of_runs(tmp_path: Path) -> None:
+    paths = two_methods(tmp_path)
+    for path in paths:
+        (path / "options.yaml").write_text("")
+    (paths[0] / "results.json").unlink()
+    runs, unfinished = find_runs([tmp_path])
+    assert (sorted(run.folder for run in runs), unfinished) == (sorted(paths[1:]), [paths[0]])
+    assert [run.folder for run in find_runs([paths[1]])[0]] == [paths[1]]
+    with pytest.raises(ValueError, match=r"no results\.json"):
+        find_runs([paths[0]])
+
+
 def test_the_script(tmp_path: Path) -> None:
     paths = [str(path) for path in two_methods(tmp_path)]
     script = [sys.executable, str(Path(__file__).parents[2] / "scripts" / "compare.py"), *paths]
@@ -125,6 +215,23 @@ def test_the_script(tmp_path: Path) -> None:
     done = subprocess.run(
         [*script, "--baseline", "supervised", "--output", str(output)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.startswith("| method | labels | seeds |") and output.read_text().startswith("name,num_labels")
+    assert done.stdout.startswith("| method | labels | seeds |")
+    assert output.read_text().startswith("name,reads,num_labels")
     failed = subprocess.run([*script, "--baseline", "none"], capture_output=True, text=True, check=False)
     assert failed.returncode == 1 and failed.stderr.startswith("compare: --baseline none") and not failed.stdout
+
+
+def test_a_folder_of_tables_ranks_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    from scripts.compare import CompareOptions, main
+
+    runs, output = tuple(run.folder for run in four_methods(tmp_path)), tmp_path / "comparison"
+    main(CompareOptions(runs, baseline="supervised", output=str(output)))
+    assert capsys.readouterr().out == (output / "table.md").read_text()
+    assert (output / "ranks.md").read_text().startswith("Ranks by macro f1 in 2 blocks")
+    for name in ("label_efficiency", "cost", "critical_difference"):
+        with Image.open(output / f"{name}.png") as picture:
+            assert len(picture.convert("L").resize((64, 64)).getcolors(256)) > 10  # something is drawn
+    few = tmp_path / "few"
+    main(CompareOptions(runs[:2], output=str(few)))
+    assert "ranks need three methods or more" in capsys.readouterr().err
+    assert sorted(path.name for path in few.iterdir()) == ["cost.png", "label_efficiency.png", "table.csv", "table.md"]

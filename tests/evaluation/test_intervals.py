@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from evaluation.intervals import bootstrap_macro_f1, mean_interval, paired_test
+from evaluation.intervals import bootstrap_macro_f1, holm, mean_interval, paired_test
 
 
 def test_mean_interval_by_hand() -> None:
@@ -56,3 +56,9 @@ def test_bootstrap_is_that_over_posts() -> None:
         chosen = draw.integers(0, 150, 150)
         values.append(f1_score(label[chosen], prediction[chosen], average="macro"))
     assert [found.low, found.high] == pytest.approx(np.quantile(values, [0.025, 0.975]).tolist(), abs=0.02)
+
+
+def test_holm_by_hand() -> None:
+    """0.01 · 4, 0.02 · 3, 0.03 · 2 (not below the one before), 0.5 · 1; what is not known does not count."""
+    assert holm([0.5, 0.01, math.nan, 0.03, 0.02]) == pytest.approx([0.5, 0.04, math.nan, 0.06, 0.06], nan_ok=True)
+    assert holm([0.9, 0.8]) == [1.0, 1.0]

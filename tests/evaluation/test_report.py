@@ -45,6 +45,7 @@ def invented_metrics(steps: int = 600) -> list[dict[str, float]]:
                 "train/total_loss": 0.3 + 0.7 * fall + draw.normal(0, 0.03),
                 "train/util_ratio": 0.9 - 0.7 * fall,
                 "train/pseudo_acc": 0.8 - 0.2 * fall,
+                "train/pseudo_label/negative": 0.5 - 0.4 * fall,
                 "lr": 1e-3,
             }
         )
@@ -255,8 +256,12 @@ def test_metrics_file_with_a_torn_end(tmp_path: Path) -> None:
 def test_curves_are_of_what_there_is() -> None:
     assert [title for title, _, _ in curves([{"step": 1, "train/sup_loss": 1.0}])] == ["Losses"]
     titles = [title for title, _, _ in curves(invented_metrics())]
-    assert titles == ["Validation", "Losses", "Pseudo-labels", "Recall of each class on validation"]
-    assert all(f">{name}</text>" in curves(invented_metrics())[3][2] for name in SmallStore().classes)
+    assert titles == [
+        "Validation", "Losses", "Pseudo-labels", "Accepted pseudo-labels of each class",
+        "Recall of each class on validation",
+    ]  # fmt: skip
+    assert ">negative</text>" in curves(invented_metrics())[3][2]
+    assert all(f">{name}</text>" in curves(invented_metrics())[4][2] for name in SmallStore().classes)
     assert "nan" not in curves([{"step": 0, "eval/F1": 0.5}])[0][2]
     assert "Best macro-F1 (circled): 64.5% at step 600" in curves(invented_metrics())[0][1]
 

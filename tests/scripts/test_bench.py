@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import algorithms
 from algorithms.losses import decoupling
 from scripts.bench import Section, main, markdown, run_section
+from scripts.bench_algorithms import every_algorithm, many_posts
 from scripts.bench_cuda import no_waiting, operations
 from scripts.bench_step import gradient_difference, margin_by_loop
 from scripts.bench_timing import Row, interleave, ratios
@@ -69,6 +71,24 @@ def test_variants_take_turns():
     assert order == ["a", "b"] * 3
     assert [len(values) for values in seconds.values()] == [2, 2]
     assert ratios((4.0, 9.0), (2.0, 3.0)) == (2.0, 3.0)
+
+
+def test_algorithms_have_a_row_beside_fixmatch(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(algorithms, "names", lambda: ["fixmatch", "supervised"])
+    rows = list(every_algorithm(Bench(CPU, 1, tmp_path, tiny=True)))
+    assert [row.what for row in rows] == [
+        "cached features: fixmatch",
+        "cached features: supervised over fixmatch",
+        "small nets: fixmatch",
+        "small nets: supervised over fixmatch",
+    ]
+    assert "flexmatch is not here" in capsys.readouterr().err
+
+
+def test_a_step_at_many_posts_over_one_at_few(tmp_path):
+    (row,) = many_posts(Bench(CPU, 2, tmp_path, tiny=True), "fixmatch")
+    assert row.what == "fixmatch: step at 20,000 posts over step at 10,000"
+    assert len(row.values) == 2 and all(value > 0 for value in row.values)
 
 
 def test_split_and_joint_step_have_the_same_gradients():

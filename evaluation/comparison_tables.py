@@ -1,0 +1,109 @@
+"""A comparison of runs as tables: Markdown for people, CSV for machines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+
+from evaluation.compare import COSTS, Group
+from evaluation.intervals import Interval
+from evaluation.ranks import Ranking
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _percent(value: Interval) -> str:
+    """Mean and half-width in percent points."""
+    if math.isnan(value.mean):
+        return "–"
+    return f"{100 * value.mean:.1f}" + ("" if math.isnan(value.half) else f" ± {100 * value.half:.1f}")
+
+
+def _plain(value: Interval, digits: int) -> str:
+    return "–" if math.isnan(value.mean) else f"{value.mean:.{digits}f}"
+
+
+def _nobody_has(groups: Iterable[Group], figure: str) -> bool:
+    return all(math.isnan(group.figures[figure].mean) for group in groups)
+
+
+def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str = "macro_f1") -> str:
+    """A Markdown table in percent: mean ± half of the 95 % t interval over seeds."""
+    groups = list(groups)
+    percents = [
+        name for name in groups[0].figures
+        if name not in COSTS and not (name.startswith(("accepted", "pseudo")) and _nobody_has(groups, name))
+    ]  # fmt: skip
+    several = len({group.reads for group in groups}) > 1
+    header = ["method", *(["reads"] if several else []), "labels", "seeds"]
+    header += [name.replace("_", " ") for name in percents]
+    if baseline is not None:
+        header += [f"{metric.replace('_', ' ')} − {baseline}", "p (paired t)", "p (Holm)", "p (Wilcoxon)", "pairs"]
+    header += ["seconds", "GiB"]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    for group in groups:
+        cells = [group.name.replace("|", "\\|"), *([group.reads] if several else [])]
+        cells += [str(group.num_labels), str(len(group.seeds))]
+        cells += [_percent(group.figures[name]) for name in percents]
+        if baseline is not None and group.against is not None:
+            test = group.against
+            cells += [_percent(test.difference), _p(test.t_p), _p(group.holm_p), _p(test.wilcoxon_p)]
+            cells += [str(test.difference.count)]
+        elif baseline is not None:
+            cells += ["baseline" if group.name == baseline else "–", *["–"] * 4]
+        cells += [_plain(group.figures["seconds"], 0), _plain(group.figures["peak_memory_gib"], 2)]
+        lines.append(cells)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def table_csv(groups: Iterable[Group]) -> str:
+    """The same for machines: mean, low and high of every figure as fractions; empty where there is none."""
+    rows: list[dict[str, object]] = []
+    for group in groups:
+        row: dict[str, object] = {"name": group.name, "reads": group.reads, "num_labels": group.num_labels}
+        row |= {"seeds": " ".join(map(str, group.seeds))}
+        columns = dict(group.figures)
+        test = group.against
+        nothing = Interval(math.nan, math.nan, math.nan, 0)
+        columns["difference"] = nothing if test is None else test.difference
+        for name, value in columns.items():
+            row |= {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
+        row |= {
+            "pairs": 0 if test is None else test.difference.count,
+            "t_p": math.nan if test is None else test.t_p,
+            "holm_p": group.holm_p,
+            "wilcoxon_p": math.nan if test is None else test.wilcoxon_p,
+        }
+        rows.append(
+            {key: "" if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        )
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def ranks_markdown(ranking: Ranking, left_out: int, metric: str) -> str:
+    """The mean ranks and what may be concluded from them."""
+    rows = "".join(
+        f"| {name.replace('|', chr(92) + '|')} | {mean:.2f} |\n"
+        for name, mean in zip(ranking.methods, ranking.mean_ranks, strict=True)
+    )
+    alike = "".join(
+        f"- not told apart: {', '.join(ranking.methods[first : last + 1])}\n" for first, last in ranking.cliques
+    )
+    missing = f" {left_out} other blocks lack a method and do not count." if left_out else ""
+    return (
+        f"Ranks by {metric.replace('_', ' ')} in {ranking.blocks} blocks; a block is what the net reads, a number of "
+        f"labels and a seed.{missing}\n\n| method | mean rank |\n| --- | ---: |\n{rows}\n"
+        f"Friedman's chi square {ranking.statistic:.2f}, p {_p(ranking.p)}. Two mean ranks differ (Nemenyi, 5 %) where "
+        f"they are {ranking.critical_difference:.2f} or more apart. Blocks of one seed share posts and are not "
+        f"independent, so these p-values are too small rather than too large.\n\n{alike}"
+    )

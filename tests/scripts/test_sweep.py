@@ -1,0 +1,66 @@
+"""A sweep as its user sees it: runs as main.py makes them, failures told, what was interrupted gone on with."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from tests.runs import TINY, Forker
+
+ALONE = [word for word in TINY if word not in ("--num_labels", "60", "--threshold", "0.4")]
+
+
+def words_of(folder: Path, cache: Path, algorithms: str = "supervised,fixmatch --threshold 0.4") -> list[str]:
+    swept = f"--num_labels 60 --seeds 1 --workers 2 --save_dir {folder}".split()
+    return ["--algorithms", algorithms, *swept, "--", *ALONE, "--cache_dir", str(cache)]
+
+
+def test_a_sweep(tmp_path: Path, cache: Path, forker: Forker) -> None:
+    """One run fails at once. The other gets a signal, and so ends as when the machine stops; the same sweep once more
+    goes on with it, to the very bits of a run of main.py that nothing stopped."""
+    words = words_of(tmp_path, cache, "fixmatch --threshold 0.4,scrd --net concat")
+    broken = forker.run(*words, module="scripts.sweep", signal_at=(7, signal.SIGTERM))
+    assert broken.code == 1
+    assert "2 runs: 0 done before, 0 to go on with, 2 to start; 2 at a time" in broken.out
+    assert re.search(r"\[2/2\] .*; 0:00:00 left\n0 of 2 runs are done, 2 failed\n", broken.out)
+    assert "FAILED scrd-net_concat-n60-seed1: --algorithm scrd learns with --net scrd" in broken.err
+    assert "stopped by a signal after step 8, saved: go on with --resume (exit code 143" in broken.err
+
+    again = forker.run(*words, module="scripts.sweep")
+    assert again.code == 1
+    assert "0 done before, 1 to go on with, 1 to start" in again.out
+    swept, alone = tmp_path / "fixmatch-threshold_0.4-n60-seed1", tmp_path / "alone" / "main"
+    assert "validation after 12 steps" in (swept / "log.txt").read_text()
+    assert forker.run(*TINY, "--algorithm", "fixmatch", "--cache_dir", cache, "--save_dir", alone.parent).code == 0
+    assert (swept / "predictions.csv").read_bytes() == (alone / "predictions.csv").read_bytes()
+    ours, theirs = (load_file(path / "best" / "model.safetensors") for path in (swept, alone))
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    results = [json.loads((path / "results.json").read_text()) for path in (swept, alone)]
+    assert 0.9 < results[0]["peak_memory_gib"] / results[1]["peak_memory_gib"] < 1.1
+    assert 0 < results[0]["teaching"]["accepted"] <= 1
+    assert results[0]["teaching"] == results[1]["teaching"]
+
+    before = (swept / "results.json").stat().st_mtime_ns
+    last = forker.run(*words_of(tmp_path, cache, "fixmatch --threshold 0.4"), module="scripts.sweep")
+    assert last.code == 0
+    assert "1 runs: 1 done before, 0 to go on with, 0 to start" in last.out
+    assert (swept / "results.json").stat().st_mtime_ns == before
+
+
+def test_mistakes_are_told_before_anything_runs(tmp_path: Path, cache: Path, forker: Forker) -> None:
+    done = forker.run(*words_of(tmp_path / "runs", cache, "supervised,fixmach"), module="scripts.sweep")
+    assert done.code == 2
+    assert "--algorithm fixmach: there is none of that name" in done.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_dry_run(tmp_path: Path, cache: Path, forker: Forker) -> None:
+    words = words_of(tmp_path, cache)
+    done = forker.run("--dry_run", *words, module="scripts.sweep")
+    assert done.code == 0
+    assert done.out == "new   supervised-n60-seed1\nnew   fixmatch-threshold_0.4-n60-seed1\n"
