@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+FASTTEXT = "fasttext"
+"""The `--text_net` of nets/fasttext.py."""
+
 
 @dataclass(frozen=True)
 class NetOptions:
@@ -18,8 +21,9 @@ class NetOptions:
     image_weights: str = ""
     """File with the image encoder's weights (safetensors, or a state dict); empty: timm's own; none: from scratch."""
     text_net: str = "auto"
-    """Text encoder: any hub name or a short one (bert, roberta, bertweet, bernice, minilm, small); auto: small from
-    scratch on the synthetic world, else what --text_weights holds or bert."""
+    """Text encoder: any hub name or a short one (bert, roberta, bertweet, bernice, minilm, small), or fasttext, the
+    mean of token vectors learned from scratch; auto: small from scratch on the synthetic world, else what
+    --text_weights holds or bert."""
     text_weights: str = ""
     """Folder with the text encoder's weights and tokenizer; empty: from the hub; none: from scratch."""
     text_pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"

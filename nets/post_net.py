@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from datasets.batch import Batch
 from nets.encoders import ImageEncoder, TextEncoder
+from nets.fasttext import FastTextEncoder
 from nets.options import NetOptions
 from nets.prediction import Prediction
 
@@ -23,7 +24,7 @@ class Encoders(nn.Module):
         text, image: the encoders; None for a net that does not read this modality.
     """
 
-    def __init__(self, text: TextEncoder | None, image: ImageEncoder | None) -> None:
+    def __init__(self, text: TextEncoder | FastTextEncoder | None, image: ImageEncoder | None) -> None:
         super().__init__()
         self.live = nn.ModuleDict({name: net for name, net in (("text", text), ("image", image)) if net is not None})
         self.widths = {name: int(net.width) for name, net in self.live.items()}  # type: ignore[arg-type]

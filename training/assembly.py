@@ -25,6 +25,7 @@ from datasets.splits import Split, draw_split, read_ids
 from datasets.store import PostStore
 from datasets.tokens import TokenCache, train_tokenizer
 from nets.build import Plan, build_net, find, hub_name, text_source
+from nets.options import FASTTEXT
 from nets.post_net import PostNet
 from training.command_line import Options
 from training.defaults import frozen, resolve
@@ -214,7 +215,7 @@ def _tokenizer(options: Options, store: PostStore) -> Any:
     from transformers import AutoTokenizer
 
     source = text_source(options.net)
-    if not source and options.net.text_net == "small":
+    if not source and options.net.text_net in ("small", FASTTEXT):
         folder = Path(options.data.cache_dir) / "tokenizers" / store.fingerprint[:16]
         if (folder / "tokenizer.json").is_file():
             return AutoTokenizer.from_pretrained(folder)

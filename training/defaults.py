@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from nets.options import NetOptions
+from nets.options import FASTTEXT, NetOptions
 from training.command_line import Options
 
 SCRATCH_DIM, PRETRAINED_DIM = 128, 512
@@ -33,7 +33,7 @@ def resolve(options: Options) -> Options:
         image_net=_image_net(options.net, small),
         text_net="small" if small and not options.net.text_weights else "bert",
         image_weights="none" if small else "",
-        text_weights="none" if small else "",
+        text_weights="none" if small or options.net.text_net == FASTTEXT else "",
     )
     scratch = {net.image_weights, net.text_weights} == {"none"}
     bert = net.text_net == "bert" and not net.text_weights

@@ -1,0 +1,40 @@
+"""The quickest text encoder: a text is the mean of its tokens' learned vectors (Joulin et al., fastText, EACL 2017)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+WIDTH = 64
+
+
+class FastTextEncoder(nn.Module):
+    """(B, L) token ids to (B, width) features: the mean of one learned vector for each token, trained from scratch.
+
+    Tokens are those of the tokenizer trained on the store's own texts; its pieces of words stand for fastText's hashed
+    n-grams of characters. Vectors start uniform in ±1/width, as in fastText.
+
+    Args:
+        vocabulary: number of token ids.
+        width: of the vectors.
+    """
+
+    pooling = "mean"
+
+    def __init__(self, vocabulary: int, width: int = WIDTH) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(vocabulary, width)
+        nn.init.uniform_(self.vectors.weight, -1 / width, 1 / width)
+        self.width = width
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The arguments that make the same encoder again, without its weights."""
+        return {"vocabulary": self.vectors.num_embeddings, "width": self.width}
+
+    def forward(self, text: Tensor, mask: Tensor) -> Tensor:
+        """(B, L) ids and (B, L) bool mask to (B, width); zeros for a row without any token."""
+        vectors = torch.where(mask.unsqueeze(-1), self.vectors(text), 0.0)
+        return vectors.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
