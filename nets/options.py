@@ -14,7 +14,8 @@ class NetOptions:
     """The net"""
 
     net: str = "auto"
-    """What is learned: scrd, concat, image or text; auto: what the algorithm is made for (scrd: scrd, else concat)."""
+    """What is learned: image or text alone, scrd, or one of --fusion; auto: what --fusion says, else what the algorithm
+    is made for (scrd: scrd, else concat)."""
     image_net: str = "auto"
     """Image encoder: any timm name or a short one (resnet18, resnet50, vit_b16, vit_b32, vit_l16, vit_l32, small);
     auto: small from scratch on the synthetic world, else what --image_weights holds or resnet18."""
@@ -34,6 +35,12 @@ class NetOptions:
     """Weak and strong views kept of each post for a frozen encoder."""
     feature_dim: int = 0
     """Width of the fused representation; 0: 512, or 128 for the small nets."""
+    fusion: str = "auto"
+    """How image and text are fused: concat, attention (text asks the image), cross_attention (each asks the other),
+    aspect_attention (weights of the two), gmu (gated unit), late (mean of two answers), joint (pooling), common_space
+    (joint, in a space that both share); auto: what --net says."""
+    joint_pooling: Literal["max", "mean", "sum", "product"] = "max"
+    """Pooling of --fusion joint and common_space."""
     decoupling: bool = True
     """SCRD's net: divide each modality into a private and a common part."""
     selection: Literal["soft", "gumbel", "none"] = "soft"

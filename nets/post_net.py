@@ -55,7 +55,8 @@ class Encoders(nn.Module):
 class PostNet(nn.Module, ABC):
     """A net that answers for a post's image, text, or both.
 
-    Subclasses set `name` (the flag `--net`) and `reads`, and write `fuse`.
+    Subclasses set `name` (the flags `--net` and `--fusion`) and `reads`, and write `fuse`. A net that is `constrained`
+    is one whose parts for text and image share a space: algorithms then add the loss that makes it one.
 
     Args:
         encoders: what it reads posts with.
@@ -66,6 +67,7 @@ class PostNet(nn.Module, ABC):
 
     name: ClassVar[str] = ""
     reads: ClassVar[tuple[str, ...]] = MODALITIES
+    constrained: ClassVar[bool] = False
 
     @classmethod
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> PostNet:

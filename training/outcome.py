@@ -30,7 +30,7 @@ from training.trainer import Summary
 
 FROZEN_FILE = "frozen.safetensors"
 TOKENIZER_FOLDER = "tokenizer"
-NET_PARTS = ("decoupling", "selection", "freeze")
+NET_PARTS = ("decoupling", "selection", "joint_pooling", "freeze")
 """Options of the net that make it another one in a table."""
 
 

@@ -14,6 +14,7 @@ NAMES = {
     "": "scrd",
     "--algorithm supervised": "supervised",
     "--algorithm fixmatch --net image": "fixmatch net=image",
+    "--algorithm fixmatch --fusion joint --joint_pooling sum": "fixmatch net=joint joint_pooling=sum",
     "--guard none --selection none": "scrd guard=none selection=none",
     "--algorithm fixmatch --threshold 0.8 --lr 0.1": "fixmatch threshold=0.8",
     "--freeze image,text --plf code": "scrd freeze=image,text plf=code",
