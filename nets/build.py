@@ -95,9 +95,11 @@ def build_net(
     text: TextEncoder | FastTextEncoder | None = None
     if "image" in kind.reads:
         frozen = options.batch_norm == "frozen" or (options.batch_norm == "auto" and options.image_weights != "none")
-        image = ImageEncoder(options.image_net, options.image_weights, image_size, frozen)
+        image = ImageEncoder(
+            options.image_net, options.image_weights, image_size, frozen, grid=_attended(kind, options)["image"]
+        )
     if "text" in kind.reads:
-        text = _text_encoder(options, vocabulary, text_length)
+        text = _text_encoder(options, vocabulary, text_length, _attended(kind, options)["text"])
     net = kind.from_options(options, Encoders(text, image), num_classes)
     plan = Plan(
         options.net, num_classes, asdict(options), image.plan if image else None, text.pooling if text else None,
@@ -106,16 +108,22 @@ def build_net(
     return net, plan
 
 
-def _text_encoder(options: NetOptions, vocabulary: int, text_length: int) -> TextEncoder | FastTextEncoder:
+def _attended(kind: type[PostNet], options: NetOptions) -> dict[str, int]:
+    """Side of the grid and number of tokens that the encoders give beside their pooled features, 0: none."""
+    most = {"image": options.image_grid, "text": options.text_tokens}
+    return {name: count if name in kind.attends else 0 for name, count in most.items()}
+
+
+def _text_encoder(options: NetOptions, vocabulary: int, text_length: int, tokens: int) -> TextEncoder | FastTextEncoder:
     """The text encoder that resolved `options` ask for."""
     source = text_source(options)
     if options.text_net == FASTTEXT:
-        return FastTextEncoder(vocabulary)
+        return FastTextEncoder(vocabulary, tokens=tokens)
     if not source and options.text_net != "small":
         config = _hub_config(hub_name(options))
     else:
         config = small_text_config(vocabulary, text_length)
-    return TextEncoder(source or config, options.text_pooling)
+    return TextEncoder(source or config, options.text_pooling, tokens)
 
 
 def _hub_config(name: str) -> PretrainedConfig:
@@ -137,11 +145,13 @@ def save_plan(plan: Plan, text: nn.Module | None, folder: Path) -> None:
 def rebuild(folder: Path) -> PostNet:
     """The net that `save_plan` described in `folder`, with random weights."""
     plan = Plan(**json.loads((folder / PLAN_FILE).read_text(encoding="utf-8")))
-    image = image_encoder(plan.image) if plan.image else None
+    kind, options = find(plan.net), NetOptions(**plan.options)
+    attended = _attended(kind, options)
+    image = image_encoder(plan.image, attended["image"]) if plan.image else None
     text: TextEncoder | FastTextEncoder | None = None
     if plan.fasttext is not None:
         text = FastTextEncoder(**plan.fasttext)
     elif plan.text_pooling:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder / TEXT_FOLDER, trust_remote_code=False)
-        text = TextEncoder(config, plan.text_pooling)
-    return find(plan.net).from_options(NetOptions(**plan.options), Encoders(text, image), plan.num_classes)
+        text = TextEncoder(config, plan.text_pooling, attended["text"])
+    return kind.from_options(options, Encoders(text, image), plan.num_classes)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nets.layout import Layout
+
 WIDTH = 64
 
 
@@ -19,22 +21,25 @@ class FastTextEncoder(nn.Module):
     Args:
         vocabulary: number of token ids.
         width: of the vectors.
+        tokens: vectors of a text that are given beside their mean, see Layout.
     """
 
     pooling = "mean"
 
-    def __init__(self, vocabulary: int, width: int = WIDTH) -> None:
+    def __init__(self, vocabulary: int, width: int = WIDTH, tokens: int = 0) -> None:
         super().__init__()
         self.vectors = nn.Embedding(vocabulary, width)
         nn.init.uniform_(self.vectors.weight, -1 / width, 1 / width)
-        self.width = width
+        self.layout = Layout(width, tokens, width)
+        self.width = self.layout.size
 
     @property
     def plan(self) -> dict[str, Any]:
         """The arguments that make the same encoder again, without its weights."""
-        return {"vocabulary": self.vectors.num_embeddings, "width": self.width}
+        return {"vocabulary": self.vectors.num_embeddings, "width": self.layout.width, "tokens": self.layout.count}
 
     def forward(self, text: Tensor, mask: Tensor) -> Tensor:
         """(B, L) ids and (B, L) bool mask to (B, width); zeros for a row without any token."""
         vectors = torch.where(mask.unsqueeze(-1), self.vectors(text), 0.0)
-        return vectors.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+        mean = vectors.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+        return self.layout.pack(mean, vectors, mask) if self.layout.count else mean

@@ -33,11 +33,14 @@ class FusionNet(PostNet):
 
 
 def maps(encoders: Encoders, names: tuple[str, ...], dim: int) -> nn.ModuleDict:
-    """A normalised linear map from each encoder's features to width D, by modality."""
-    widths = encoders.widths
-    return nn.ModuleDict(
-        {name: nn.Sequential(nn.LayerNorm(widths[name]), nn.Linear(widths[name], dim)) for name in names}
-    )
+    """A normalised linear map from each encoder's pooled features to width D, by modality. Its net must unpack them
+    where it attends to their tokens too."""
+    return nn.ModuleDict({name: normalised_map(encoders.layouts[name].width, dim) for name in names})
+
+
+def normalised_map(width: int, dim: int) -> nn.Sequential:
+    """(..., width) to (..., D)."""
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
 
 
 def last_layers(dim: int, num_classes: int, dropout: float) -> nn.Sequential:

@@ -41,6 +41,10 @@ class NetOptions:
     (joint, in a space that both share); auto: what --net says."""
     joint_pooling: Literal["max", "mean", "sum", "product"] = "max"
     """Pooling of --fusion joint and common_space."""
+    image_grid: int = 4
+    """Fusion that attends to the image (attention, cross_attention): it is seen as this many by this many parts."""
+    text_tokens: int = 32
+    """Fusion that attends to the text (cross_attention): its first tokens, this many at most."""
     decoupling: bool = True
     """SCRD's net: divide each modality into a private and a common part."""
     selection: Literal["soft", "gumbel", "none"] = "soft"
@@ -51,7 +55,7 @@ class NetOptions:
     """Statistics of BatchNorm in training: of the batch, or frozen as loaded; auto: frozen for loaded weights."""
 
     def __post_init__(self) -> None:
-        for name, low in {"feature_views": 1, "feature_dim": 0}.items():
+        for name, low in {"feature_views": 1, "feature_dim": 0, "image_grid": 1, "text_tokens": 1}.items():
             if getattr(self, name) < low:
                 raise ValueError(f"--{name} {getattr(self, name)} must be {low} or more")
         if not 0 <= self.dropout < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from datasets.batch import Batch
 from nets.encoders import ImageEncoder, TextEncoder
 from nets.fasttext import FastTextEncoder
+from nets.layout import Layout
 from nets.options import NetOptions
 from nets.prediction import Prediction
 
@@ -28,6 +30,10 @@ class Encoders(nn.Module):
         super().__init__()
         self.live = nn.ModuleDict({name: net for name, net in (("text", text), ("image", image)) if net is not None})
         self.widths = {name: int(net.width) for name, net in self.live.items()}  # type: ignore[arg-type]
+        # An encoder without a layout gives its pooled features alone.
+        self.layouts: dict[str, Layout] = {
+            name: getattr(net, "layout", Layout(self.widths[name])) for name, net in self.live.items()
+        }
 
     def take_out(self, name: str) -> nn.Module:
         """Remove an encoder, without gradient and in evaluation mode; `put_back` undoes it."""
@@ -56,7 +62,8 @@ class PostNet(nn.Module, ABC):
     """A net that answers for a post's image, text, or both.
 
     Subclasses set `name` (the flags `--net` and `--fusion`) and `reads`, and write `fuse`. A net that is `constrained`
-    is one whose parts for text and image share a space: algorithms then add the loss that makes it one.
+    is one whose parts for text and image share a space: algorithms then add the loss that makes it one. The modalities
+    that it `attends` to come with their tokens (see `Encoders.layouts`).
 
     Args:
         encoders: what it reads posts with.
@@ -67,6 +74,7 @@ class PostNet(nn.Module, ABC):
 
     name: ClassVar[str] = ""
     reads: ClassVar[tuple[str, ...]] = MODALITIES
+    attends: ClassVar[tuple[str, ...]] = ()
     constrained: ClassVar[bool] = False
 
     @classmethod
@@ -87,7 +95,9 @@ class PostNet(nn.Module, ABC):
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer for B posts."""
-        return self.fuse(self.encoders(batch), {"text": batch.has_text, "image": batch.has_image})
+        features = self.encoders(batch)
+        answer = self.fuse(features, {"text": batch.has_text, "image": batch.has_image})
+        return replace(answer, encoded=features)
 
 
 def classifier(width: int, hidden: int, num_classes: int, dropout: float) -> nn.Sequential:

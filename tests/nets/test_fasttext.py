@@ -34,7 +34,7 @@ def test_a_net_with_it_is_rebuilt_and_does_not_depend_on_padding(tmp_path):
     assert isinstance(net.encoders.live["text"], FastTextEncoder)
     batch = tiny_posts()
     save_plan(plan, net.encoders.live["text"], tmp_path)
-    assert json.loads((tmp_path / PLAN_FILE).read_text())["fasttext"] == {"vocabulary": 50, "width": 64}
+    assert json.loads((tmp_path / PLAN_FILE).read_text())["fasttext"] == {"vocabulary": 50, "width": 64, "tokens": 0}
     again = rebuild(tmp_path).eval()
     again.load_state_dict(net.state_dict())
     with torch.no_grad():
