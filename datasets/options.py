@@ -65,8 +65,8 @@ class DataOptions:
     modality_dropout: float = 0.0
     """Probability that a training view of a post with both modalities loses one of them."""
     missing_image_rate: float = 0.0
-    """Share of the training posts with both modalities whose image is taken away for the whole run (see
-    scripts/missing_rate.py for the test posts); the posts of a lower rate are among those of a higher one."""
+    """Share of the training posts with both modalities whose image is taken away for the whole run, by --seed and the
+    post's id: the posts of a lower rate are among those of a higher one. For test posts see scripts/missing_rate.py."""
     missing_text_rate: float = 0.0
     """The same for the text, of other posts; both rates add up to 1 at most."""
 

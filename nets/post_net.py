@@ -22,6 +22,8 @@ MODALITIES = ("text", "image")
 class Encoders(nn.Module):
     """The encoders of a post. A frozen one can be left out of training: then batches bring its features.
 
+    `widths` are those of the features by modality, `layouts` say what lies where in them.
+
     Args:
         text, image: the encoders; None for a net that does not read this modality.
     """

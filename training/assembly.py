@@ -216,9 +216,8 @@ def _hidden(options: Options, store: PostStore, split: Split) -> tuple[np.ndarra
         return None
     rows = np.union1d(split.labelled, split.unlabelled)
     both = (store.has_image & store.has_text)[rows]
-    found = missing_modalities(
-        store.ids(rows), both, data.missing_image_rate, data.missing_text_rate, options.run.seed
-    )  # fmt: skip
+    image_rate, text_rate = data.missing_image_rate, data.missing_text_rate
+    found = missing_modalities(store.ids(rows), both, image_rate, text_rate, options.run.seed)
     hidden = np.zeros(len(store), dtype=bool), np.zeros(len(store), dtype=bool)
     for whole, some in zip(hidden, found, strict=True):
         whole[rows] = some

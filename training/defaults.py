@@ -64,8 +64,10 @@ def _fused_net(options: Options) -> str:
         raise ValueError(f"--fusion {fusion} is a net, and --net asks for {net}: give one of the two")
     own = NETS.get(algorithm, fusion)
     if own != fusion:
-        raise ValueError(f"--algorithm {algorithm} has a fusion of its own: leave out --fusion {fusion}, or choose "
-                         "another algorithm, as fixmatch")  # fmt: skip
+        raise ValueError(
+            f"--algorithm {algorithm} has a fusion of its own: leave out --fusion {fusion}, or choose another "
+            "algorithm, as fixmatch"
+        )
     return fusion
 
 
