@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from algorithms.losses.auxiliary import auxiliary_losses
 from algorithms.pseudo_labels import DistributionAlignment, PseudoLabels, class_weights
 from datasets.batch import Batch, Views, concatenate
 from nets.prediction import Prediction
@@ -74,12 +75,13 @@ class Algorithm(nn.Module, ABC):
     """How a net learns from one batch of labelled and one of unlabelled posts.
 
     Subclasses set the class variables and write `step`. Running statistics are buffers, updated in place on the device
-    in O(batch). `forward` is `step`, so that DistributedDataParallel can wrap an algorithm like any module. `teacher`
-    is the exponential moving average of `net`; it is no submodule, gets no gradient and is always in evaluation mode.
-    With `restarts_average` it begins anew, from the net as it is, at the first step of every epoch, and its momentum
-    is --ema_m from the first step on. `replicated` names those parts of the state (buffers, or modules of buffers) that
-    every process updates alike, from what `algorithms.gather` gives it, and that pass over posts whose prediction is
-    not finite: the trainer neither restores nor shares them, so their size costs it nothing.
+    in O(batch). `forward` is `step` and the auxiliary losses that the options ask for; DistributedDataParallel can wrap
+    an algorithm like any module. `teacher` is the exponential moving average of `net`; it is no submodule, gets no
+    gradient and is always in evaluation mode. With `restarts_average` it begins anew, from the net as it is, at the
+    first step of every epoch, and its momentum is --ema_m from the first step on. `replicated` names those parts of
+    the state (buffers, or modules of buffers) that every process updates alike, from what `algorithms.gather` gives it,
+    and that pass over posts whose prediction is not finite: the trainer neither restores nor shares them, so their size
+    costs it nothing.
     """
 
     name: ClassVar[str]
@@ -111,6 +113,8 @@ class Algorithm(nn.Module, ABC):
         if getattr(options, "align", "none") != "none":
             target = counts / counts.sum() if options.align == "labelled" else None
             self.alignment = DistributionAlignment(task.num_classes, target=target)
+        self.auxiliary = auxiliary_losses(options, net)
+        self._answered: list[tuple[Batch, Prediction]] = []  # with a gradient, in this step
 
     @property
     def teacher(self) -> nn.Module:
@@ -122,8 +126,21 @@ class Algorithm(nn.Module, ABC):
         """Losses of one step. `unlabelled` is empty where `unlabelled_views` is."""
 
     def forward(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
-        """The same as `step`."""
-        return self.step(labelled, unlabelled, step)
+        """`step`, and the auxiliary losses over all views that it has asked the net about with a gradient. Where the
+        labelled posts are not among them (it has mixed them, say) the net is asked for once more."""
+        if self.auxiliary is None:
+            return self.step(labelled, unlabelled, step)
+        self._answered.clear()
+        losses = self.step(labelled, unlabelled, step)
+        known = labelled[self.labelled_views[0]]
+        if not any(batch is known for batch, _ in self._answered):
+            self.predict(known)
+        found = self.auxiliary(self.net, self._answered)
+        self._answered.clear()
+        total = self.auxiliary.remainder * losses.total
+        total = total + torch.stack([self.auxiliary.ratios[name] * loss for name, loss in found.items()]).sum()
+        parts = losses.parts | {name: loss.detach() for name, loss in found.items()} | {"total_loss": total.detach()}
+        return replace(losses, total=total, parts=parts)
 
     def labelled_loss(self, logits: Tensor, label: Tensor, reduction: str = "mean") -> Tensor:
         """Cross-entropy of (B, C) logits and labels, (B,) classes or (B, C) shares of them, with the class-balanced
@@ -155,7 +172,10 @@ class Algorithm(nn.Module, ABC):
         """One forward pass of the net over all `batches`, answered batch by batch in float32."""
         answer = self.net(concatenate(batches)).float()
         stops = torch.tensor([len(batch) for batch in batches]).cumsum(0).tolist()
-        return [answer.rows(stop - len(batch), stop) for batch, stop in zip(batches, stops, strict=True)]
+        answers = [answer.rows(stop - len(batch), stop) for batch, stop in zip(batches, stops, strict=True)]
+        if self.auxiliary is not None and torch.is_grad_enabled():
+            self._answered += zip(batches, answers, strict=True)
+        return answers
 
     def predict_with_targets(self, labelled: Batch, weak: Batch, *strong: Batch) -> tuple[Prediction, ...]:
         """The net's answers for labelled, weak and strong views, where nobody needs the gradient of the weak ones.

@@ -9,8 +9,38 @@ import tyro
 
 
 @dataclass(frozen=True)
-class AlgorithmOptions:
-    """Options of every algorithm: what to do where some classes have far fewer labelled posts than others."""
+class AuxiliaryOptions:
+    """Losses that any algorithm with a net of text and image can add; 0.1 each is what was published."""
+
+    itc_loss_ratio: float = 0.0
+    """Share of image-text contrast in the loss: text and image of a post are closer than those of two posts; 0: off."""
+    itc_mask_duplicates: bool = True
+    """Image-text contrast: the same post or the same text elsewhere in the batch is no negative."""
+    itm_loss_ratio: float = 0.0
+    """Share of image-text matching in the loss: tell the post's own text from another's; 0: off."""
+    itm_hard_negatives: bool = False
+    """Image-text matching: prefer other texts that are like the image (needs --itc_loss_ratio)."""
+    class_negative_loss_ratio: float = 0.0
+    """Share in the loss of: an image is close to its text and far from texts of other classes; 0: off, but 0.1 where
+    --fusion common_space asks for it."""
+    class_negative_form: Literal["logistic", "hinge"] = "logistic"
+    """Form of that loss."""
+
+    def __post_init__(self) -> None:
+        for name in ("itc_loss_ratio", "itm_loss_ratio", "class_negative_loss_ratio"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)} must be from 0 up, and below 1")
+        if self.itm_hard_negatives and not (self.itc_loss_ratio and self.itm_loss_ratio):
+            raise ValueError(
+                "--itm_hard_negatives chooses texts for image-text matching by image-text contrast: it needs "
+                "--itm_loss_ratio and --itc_loss_ratio"
+            )
+
+
+@dataclass(frozen=True)
+class AlgorithmOptions(AuxiliaryOptions):
+    """Options of every algorithm: auxiliary losses, and what to do where some classes have far fewer labelled posts
+    than others."""
 
     class_balance: float = 0.0
     """Class-balanced loss: a class with n labelled posts weighs as (1 - b) / (1 - b^n) for this b, below 1; 0: all
@@ -20,6 +50,7 @@ class AlgorithmOptions:
     that rare classes need a margin; 0: not; 1 is usual."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.class_balance < 1:
             raise ValueError(f"--class_balance {self.class_balance} must be from 0 up, and below 1")
         self.check_from_zero("logit_adjustment")

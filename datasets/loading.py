@@ -57,8 +57,11 @@ class PostSource:
         text_features: FeatureCache | None = None,
         paraphrases: TokenCache | None = None,
         fixed_length: bool = False,
+        hidden: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """`labels` (N,) class ids, UNLABELLED for every post whose label must not be seen.
+
+        `hidden` (N,) bool each: posts whose image, and posts whose text, is read as if it were not there.
 
         `fixed_length` pads every text to the full length, so that compiled nets see one shape.
         """
@@ -71,8 +74,15 @@ class PostSource:
         self.tokens = tokens if text_features is None else None
         self.paraphrases = paraphrases if text_features is None else None
         self.fixed_length = fixed_length
-        # Columns are made on first use: made here, worker processes share the one copy.
-        self._columns = (store.has_image, store.has_text, store.teacher)
+        self.hidden = hidden
+        self._columns = self._read_columns()
+
+    def _read_columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Presence of image and text, and the teacher's probabilities; made once, so worker processes share them."""
+        has_image, has_text = self.store.has_image, self.store.has_text
+        if self.hidden is not None:
+            has_image, has_text = has_image & ~self.hidden[0], has_text & ~self.hidden[1]
+        return has_image, has_text, self.store.teacher
 
     @property
     def decodes(self) -> bool:
@@ -84,7 +94,7 @@ class PostSource:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._columns = (self.store.has_image, self.store.has_text, self.store.teacher)
+        self._columns = self._read_columns()
 
     def batch(
         self,

@@ -10,6 +10,11 @@ import tyro
 SMALLEST_IMAGE = 32
 """Pixels of a side below which the drawings of the synthetic world cannot be told apart."""
 
+SHARES = (
+    "val_ratio", "test_ratio", "strong_text", "modality_dropout", "missing_image_rate", "missing_text_rate",
+)  # fmt: skip
+"""Options of the data that are shares."""
+
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -59,6 +64,11 @@ class DataOptions:
     """Share of the tokens that a strong view masks, drops or swaps."""
     modality_dropout: float = 0.0
     """Probability that a training view of a post with both modalities loses one of them."""
+    missing_image_rate: float = 0.0
+    """Share of the training posts with both modalities whose image is taken away for the whole run, by --seed and the
+    post's id: the posts of a lower rate are among those of a higher one. For test posts see scripts/missing_rate.py."""
+    missing_text_rate: float = 0.0
+    """The same for the text, of other posts; both rates add up to 1 at most."""
 
     def __post_init__(self) -> None:
         at_least = {
@@ -76,9 +86,14 @@ class DataOptions:
             raise ValueError(
                 "--num_classes 1 leaves nothing to learn; it must be 2 or more, or 0 for what the data has"
             )
-        for name in ("val_ratio", "test_ratio", "strong_text", "modality_dropout"):
+        for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} {getattr(self, name)} is a share, so it must be from 0 to 1")
+        if self.missing_image_rate + self.missing_text_rate > 1:
+            raise ValueError(
+                f"--missing_image_rate {self.missing_image_rate} and --missing_text_rate {self.missing_text_rate} take "
+                "away modalities of different posts; their sum must be 1 at most"
+            )
         if self.val_ratio + self.test_ratio >= 1:
             raise ValueError(
                 f"--val_ratio {self.val_ratio} and --test_ratio {self.test_ratio} leave no posts to train on; "

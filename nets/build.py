@@ -12,7 +12,8 @@ from torch import nn
 from transformers import AutoConfig, PretrainedConfig
 
 from nets.encoders import TEXT_NAMES, ImageEncoder, TextEncoder, image_encoder, small_text_config
-from nets.options import NetOptions
+from nets.fasttext import FastTextEncoder
+from nets.options import FASTTEXT, NetOptions
 from nets.post_net import Encoders, PostNet
 
 PLAN_FILE = "net.json"
@@ -49,18 +50,26 @@ def find(name: str) -> type[PostNet]:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is needed to make a net again without its weights; fits JSON. The text encoder's configuration is a
-    file of its own beside it."""
+    """All that is needed to make a net again without its weights; fits JSON. The configuration of a text encoder of
+    transformers is a file of its own beside it."""
 
     net: str
     num_classes: int
     options: dict[str, Any]  # NetOptions
     image: dict[str, Any] | None  # ImageEncoder.plan
     text_pooling: str | None
+    fasttext: dict[str, Any] | None = None  # FastTextEncoder.plan
 
 
 def text_source(options: NetOptions) -> str:
     """Folder or hub name from which text encoder and tokenizer are loaded; "" for one from scratch."""
+    if options.text_net == FASTTEXT:
+        if options.text_weights not in ("", "none") or options.text_pooling not in ("auto", "mean"):
+            raise ValueError(
+                f"--text_net {FASTTEXT} is the mean of vectors learned from scratch: leave out --text_weights and "
+                "--text_pooling"
+            )
+        return ""
     if options.text_weights not in ("", "none"):
         if not Path(options.text_weights).is_dir():
             raise ValueError(f"--text_weights {options.text_weights}: there is no such folder")
@@ -82,22 +91,39 @@ def build_net(
     to be had.
     """
     kind = find(options.net)
-    image = text = None
+    image: ImageEncoder | None = None
+    text: TextEncoder | FastTextEncoder | None = None
     if "image" in kind.reads:
         frozen = options.batch_norm == "frozen" or (options.batch_norm == "auto" and options.image_weights != "none")
-        image = ImageEncoder(options.image_net, options.image_weights, image_size, frozen)
+        image = ImageEncoder(
+            options.image_net, options.image_weights, image_size, frozen, grid=_attended(kind, options)["image"]
+        )
     if "text" in kind.reads:
-        source = text_source(options)
-        if not source and options.text_net != "small":
-            config = _hub_config(hub_name(options))
-        else:
-            config = small_text_config(vocabulary, text_length)
-        text = TextEncoder(source or config, options.text_pooling)
+        text = _text_encoder(options, vocabulary, text_length, _attended(kind, options)["text"])
     net = kind.from_options(options, Encoders(text, image, kind.feature_dropout(options)), num_classes)
     plan = Plan(
-        options.net, num_classes, asdict(options), image.plan if image else None, text.pooling if text else None
-    )
+        options.net, num_classes, asdict(options), image.plan if image else None, text.pooling if text else None,
+        text.plan if isinstance(text, FastTextEncoder) else None,
+    )  # fmt: skip
     return net, plan
+
+
+def _attended(kind: type[PostNet], options: NetOptions) -> dict[str, int]:
+    """Side of the grid and number of tokens that the encoders give beside their pooled features, 0: none."""
+    most = {"image": options.image_grid, "text": options.text_tokens}
+    return {name: count if name in kind.attends else 0 for name, count in most.items()}
+
+
+def _text_encoder(options: NetOptions, vocabulary: int, text_length: int, tokens: int) -> TextEncoder | FastTextEncoder:
+    """The text encoder that resolved `options` ask for."""
+    source = text_source(options)
+    if options.text_net == FASTTEXT:
+        return FastTextEncoder(vocabulary, tokens=tokens)
+    if not source and options.text_net != "small":
+        config = _hub_config(hub_name(options))
+    else:
+        config = small_text_config(vocabulary, text_length)
+    return TextEncoder(source or config, options.text_pooling, tokens)
 
 
 def _hub_config(name: str) -> PretrainedConfig:
@@ -112,16 +138,20 @@ def save_plan(plan: Plan, text: nn.Module | None, folder: Path) -> None:
     """Write what `rebuild` reads into `folder`; `text` is the text encoder, wherever it is just now."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PLAN_FILE).write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
-    if text is not None:
+    if text is not None and plan.fasttext is None:
         text.net.config.save_pretrained(folder / TEXT_FOLDER)  # type: ignore[union-attr, operator]
 
 
 def rebuild(folder: Path) -> PostNet:
     """The net that `save_plan` described in `folder`, with random weights."""
     plan = Plan(**json.loads((folder / PLAN_FILE).read_text(encoding="utf-8")))
-    image = image_encoder(plan.image) if plan.image else None
-    text = None
-    if plan.text_pooling:
+    kind, options = find(plan.net), NetOptions(**plan.options)
+    attended = _attended(kind, options)
+    image = image_encoder(plan.image, attended["image"]) if plan.image else None
+    text: TextEncoder | FastTextEncoder | None = None
+    if plan.fasttext is not None:
+        text = FastTextEncoder(**plan.fasttext)
+    elif plan.text_pooling:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder / TEXT_FOLDER, trust_remote_code=False)
-        text = TextEncoder(config, plan.text_pooling)
-    return find(plan.net).from_options(NetOptions(**plan.options), Encoders(text, image), plan.num_classes)
+        text = TextEncoder(config, plan.text_pooling, attended["text"])
+    return kind.from_options(options, Encoders(text, image), plan.num_classes)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from nets.post_net import Encoders, PostNet, mean_of_present
-from nets.prediction import Prediction
+from nets.fusion import FusionNet
+from nets.post_net import mean_of_present
 
 
-class ConcatNet(PostNet):
+class ConcatNet(FusionNet):
     """One hidden layer over the concatenated features.
 
     The layer over a concatenation is a sum of one layer a modality; taken as the mean over the modalities present, it
@@ -17,19 +17,9 @@ class ConcatNet(PostNet):
 
     name = "concat"
 
-    def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
-        super().__init__(encoders, num_classes, dim, dropout)
-        self.map = nn.ModuleDict(
-            {name: nn.Sequential(nn.LayerNorm(encoders.widths[name]), nn.Linear(encoders.widths[name], dim))
-             for name in self.reads}
-        )  # fmt: skip
-        self.classify = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, num_classes))
-
-    def fuse(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> Prediction:
-        """See PostNet."""
-        mapped = [self.map[name](features[name]) for name in self.reads]
-        fused = mean_of_present(mapped, [present[name] for name in self.reads])
-        return Prediction(self.classify(fused), features=fused)
+    def mix(self, mapped: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:
+        """See FusionNet."""
+        return mean_of_present([mapped[name] for name in self.reads], [present[name] for name in self.reads])
 
 
 class ImageNet(ConcatNet):

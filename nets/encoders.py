@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,6 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import AutoModel, BertConfig, PretrainedConfig
+
+from nets.layout import Layout, grid_means
 
 IMAGE_NAMES = {
     "small": "test_mambaout",
@@ -67,6 +70,7 @@ class ImageEncoder(nn.Module):
         frozen_statistics: BatchNorm keeps the statistics that came with the weights, also in training, so that a
             prediction never depends on the other posts of a small batch.
         metadata: what the file of the weights would say, for weights that come later.
+        grid: side of the grid of parts that are given beside the pooled features, see Layout; 0: none.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class ImageEncoder(nn.Module):
         size: int = 0,
         frozen_statistics: bool = False,
         metadata: Mapping[str, str] | None = None,
+        grid: int = 0,
     ) -> None:
         super().__init__()
         name = IMAGE_NAMES.get(name, name)
@@ -98,7 +103,10 @@ class ImageEncoder(nn.Module):
         self.size = size or int(said.get("input", config["input_size"][-1]))
         if hasattr(self.net, "set_input_size") and self.size != config["input_size"][-1]:
             self.net.set_input_size(img_size=self.size)
-        self.width: int = getattr(self.net, "head_hidden_size", self.net.num_features)
+        pooled: int = getattr(self.net, "head_hidden_size", self.net.num_features)
+        self.grid = grid
+        self.layout = Layout(pooled, grid * grid, self.net.num_features)
+        self.width = self.layout.size
         self.frozen_statistics = frozen_statistics
         self.plan: dict[str, Any] = {
             "name": name, "size": self.size, "frozen_statistics": frozen_statistics, "metadata": said,
@@ -134,12 +142,26 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, S, S) to (B, width)."""
-        return self.net(image)
+        if not self.grid:
+            return self.net(image)
+        states = self.net.forward_features(image)
+        tokens = grid_means(self._places(states), self.grid)
+        there = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return self.layout.pack(self.net.forward_head(states), tokens, there)
+
+    def _places(self, states: Tensor) -> Tensor:
+        """(B, V, H, W) features by place from what timm's `forward_features` gives: a map of channels, first or last,
+        or tokens of patches with class tokens before them."""
+        if states.dim() == 4:
+            return states.permute(0, 3, 1, 2) if getattr(self.net, "output_fmt", "") == "NHWC" else states
+        patches = states[:, getattr(self.net, "num_prefix_tokens", 0) :]
+        side = math.isqrt(patches.shape[1])
+        return patches.transpose(1, 2).unflatten(2, (side, side))
 
 
-def image_encoder(plan: Mapping[str, Any]) -> ImageEncoder:
+def image_encoder(plan: Mapping[str, Any], grid: int = 0) -> ImageEncoder:
     """The encoder of `plan`, with random weights."""
-    return ImageEncoder(plan["name"], "none", plan["size"], plan["frozen_statistics"], plan["metadata"])
+    return ImageEncoder(plan["name"], "none", plan["size"], plan["frozen_statistics"], plan["metadata"], grid)
 
 
 def _three(said: str | None, default: tuple[float, ...]) -> tuple[float, float, float]:
@@ -182,9 +204,10 @@ class TextEncoder(nn.Module):
     Args:
         source: folder or hub name to load configuration and weights from, or a configuration for random weights.
         pooling: "mean" over the tokens, "cls" (the first token), or "pooler" (BERT's own).
+        tokens: states of a text's first tokens that are given beside the pooled features, see Layout.
     """
 
-    def __init__(self, source: str | PretrainedConfig, pooling: str) -> None:
+    def __init__(self, source: str | PretrainedConfig, pooling: str, tokens: int = 0) -> None:
         super().__init__()
         missing: set[str] = set()
         if isinstance(source, PretrainedConfig):
@@ -202,7 +225,8 @@ class TextEncoder(nn.Module):
         if pooling != "pooler" and getattr(self.net, "pooler", None) is not None:
             self.net.pooler = None  # a layer that no loss reads
         self.pooling = pooling
-        self.width: int = self.net.config.hidden_size
+        self.layout = Layout(self.net.config.hidden_size, tokens, self.net.config.hidden_size)
+        self.width = self.layout.size
 
     def _attention_mask(self, mask: Tensor) -> Tensor:
         """The mask as the encoder reads it. transformers asks a (B, L) one, on the host, whether it is all ones; spread
@@ -213,11 +237,16 @@ class TextEncoder(nn.Module):
 
     def forward(self, text: Tensor, mask: Tensor) -> Tensor:
         """(B, L) ids and (B, L) bool mask to (B, width). A row without any token: finite values that mean nothing."""
+        given = mask
         nothing = ~mask.any(dim=1, keepdim=True)
         first = torch.zeros_like(mask)
         first[:, 0] = True
         mask = mask | (nothing & first)  # attention over no token at all is not a number, and so is its gradient
         answer = self.net(input_ids=text, attention_mask=self._attention_mask(mask))
+        pooled = self._pool(answer, mask)
+        return self.layout.pack(pooled, answer.last_hidden_state, given) if self.layout.count else pooled
+
+    def _pool(self, answer: Any, mask: Tensor) -> Tensor:
         if self.pooling == "pooler":
             return answer.pooler_output
         if self.pooling == "cls":

@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+FASTTEXT = "fasttext"
+"""The `--text_net` of nets/fasttext.py."""
+
 
 @dataclass(frozen=True)
 class NetOptions:
     """The net"""
 
     net: str = "auto"
-    """What is learned: scrd, concat, image or text; auto: what the algorithm is made for (scrd: scrd, else concat)."""
+    """What is learned: image or text alone, scrd, or one of --fusion; auto: what --fusion says, else what the algorithm
+    is made for (scrd: scrd, else concat)."""
     image_net: str = "auto"
     """Image encoder: any timm name or a short one (resnet18, resnet50, vit_b16, vit_b32, vit_l16, vit_l32, small);
     auto: small from scratch on the synthetic world, else what --image_weights holds or resnet18."""
     image_weights: str = ""
     """File with the image encoder's weights (safetensors, or a state dict); empty: timm's own; none: from scratch."""
     text_net: str = "auto"
-    """Text encoder: any hub name or a short one (bert, roberta, bertweet, bernice, minilm, small); auto: small from
-    scratch on the synthetic world, else what --text_weights holds or bert."""
+    """Text encoder: any hub name or a short one (bert, roberta, bertweet, bernice, minilm, small), or fasttext, the
+    mean of token vectors learned from scratch; auto: small from scratch on the synthetic world, else what
+    --text_weights holds or bert."""
     text_weights: str = ""
     """Folder with the text encoder's weights and tokenizer; empty: from the hub; none: from scratch."""
     text_pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"
@@ -30,6 +35,16 @@ class NetOptions:
     """Weak and strong views kept of each post for a frozen encoder."""
     feature_dim: int = 0
     """Width of the fused representation; 0: 512, or 128 for the small nets."""
+    fusion: str = "auto"
+    """How image and text are fused: concat, attention (text asks the image), cross_attention (each asks the other),
+    aspect_attention (weights of the two), gmu (gated unit), late (mean of two answers), joint (pooling), common_space
+    (joint, in a space that both share); auto: what --net says."""
+    joint_pooling: Literal["max", "mean", "sum", "product"] = "max"
+    """Pooling of --fusion joint and common_space."""
+    image_grid: int = 4
+    """Fusion that attends to the image (attention, cross_attention): it is seen as this many by this many parts."""
+    text_tokens: int = 32
+    """Fusion that attends to the text (cross_attention): its first tokens, this many at most."""
     decoupling: bool = True
     """SCRD's net: divide each modality into a private and a common part."""
     selection: Literal["soft", "gumbel", "none"] = "soft"
@@ -48,7 +63,7 @@ class NetOptions:
         return tuple(name for name in self.freeze.split(",") if name)
 
     def __post_init__(self) -> None:
-        for name, low in {"feature_views": 1, "feature_dim": 0}.items():
+        for name, low in {"feature_views": 1, "feature_dim": 0, "image_grid": 1, "text_tokens": 1}.items():
             if getattr(self, name) < low:
                 raise ValueError(f"--{name} {getattr(self, name)} must be {low} or more")
         if not 0 <= self.dropout < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from datasets.batch import Batch
 from nets.encoders import ImageEncoder, TextEncoder
+from nets.fasttext import FastTextEncoder
+from nets.layout import Layout
 from nets.options import NetOptions
 from nets.prediction import Prediction
 
@@ -23,18 +26,27 @@ on MVSA-Single, 600 labels, it lifts the macro-F1 of supervised training by four
 class Encoders(nn.Module):
     """The encoders of a post. A frozen one can be left out of training: then batches bring its features.
 
+    `widths` are those of the features by modality, `layouts` say what lies where in them.
+
     Args:
         text, image: the encoders; None for a net that does not read this modality.
         dropout: of the features, by modality (none: 0).
     """
 
     def __init__(
-        self, text: TextEncoder | None, image: ImageEncoder | None, dropout: Mapping[str, float] | None = None
+        self,
+        text: TextEncoder | FastTextEncoder | None,
+        image: ImageEncoder | None,
+        dropout: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.dropout = nn.ModuleDict({name: nn.Dropout(share) for name, share in (dropout or {}).items()})
         self.live = nn.ModuleDict({name: net for name, net in (("text", text), ("image", image)) if net is not None})
         self.widths = {name: int(net.width) for name, net in self.live.items()}  # type: ignore[arg-type]
+        # An encoder without a layout gives its pooled features alone.
+        self.layouts: dict[str, Layout] = {
+            name: getattr(net, "layout", Layout(self.widths[name])) for name, net in self.live.items()
+        }
 
     def take_out(self, name: str) -> nn.Module:
         """Remove an encoder, without gradient and in evaluation mode; `put_back` undoes it."""
@@ -51,20 +63,23 @@ class Encoders(nn.Module):
         if "text" in self.widths:
             assert batch.text is not None, "a net that reads texts was given a batch without"
             read = batch.text if batch.text_mask is None else self.live["text"](batch.text, batch.text_mask)
-            read = self.dropout["text"](read) if "text" in self.dropout else read
-            features["text"] = read.masked_fill(~batch.has_text.unsqueeze(1), 0.0)
+            features["text"] = self._dropped("text", read).masked_fill(~batch.has_text.unsqueeze(1), 0.0)
         if "image" in self.widths:
             assert batch.image is not None, "a net that reads images was given a batch without"
             read = batch.image if batch.image.dim() == 2 else self.live["image"](batch.image)
-            read = self.dropout["image"](read) if "image" in self.dropout else read
-            features["image"] = read.masked_fill(~batch.has_image.unsqueeze(1), 0.0)
+            features["image"] = self._dropped("image", read).masked_fill(~batch.has_image.unsqueeze(1), 0.0)
         return features
+
+    def _dropped(self, name: str, features: Tensor) -> Tensor:
+        return self.layouts[name].map(features, self.dropout[name]) if name in self.dropout else features
 
 
 class PostNet(nn.Module, ABC):
     """A net that answers for a post's image, text, or both.
 
-    Subclasses set `name` (the flag `--net`) and `reads`, and write `fuse`.
+    Subclasses set `name` (the flags `--net` and `--fusion`) and `reads`, and write `fuse`. A net that is `constrained`
+    is one whose parts for text and image share a space: algorithms then add the loss that makes it one. The modalities
+    that it `attends` to come with their tokens (see `Encoders.layouts`).
 
     Args:
         encoders: what it reads posts with.
@@ -75,6 +90,8 @@ class PostNet(nn.Module, ABC):
 
     name: ClassVar[str] = ""
     reads: ClassVar[tuple[str, ...]] = MODALITIES
+    attends: ClassVar[tuple[str, ...]] = ()
+    constrained: ClassVar[bool] = False
 
     @classmethod
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> PostNet:
@@ -100,7 +117,9 @@ class PostNet(nn.Module, ABC):
 
     def forward(self, batch: Batch) -> Prediction:
         """Answer for B posts."""
-        return self.fuse(self.encoders(batch), {"text": batch.has_text, "image": batch.has_image})
+        features = self.encoders(batch)
+        answer = self.fuse(features, {"text": batch.has_text, "image": batch.has_image})
+        return replace(answer, encoded=features)
 
 
 def classifier(width: int, hidden: int, num_classes: int, dropout: float) -> nn.Sequential:

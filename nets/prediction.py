@@ -27,7 +27,8 @@ class Prediction:
     selection: Tensor | None = None  # (B, 3): probability that text, image or the common part decides
     selection_logits: Tensor | None = None  # (B, 3): the same before softmax, -inf where the part is missing
     features: Tensor | None = None  # (B, D): what the last layer reads
-    parts: dict[str, Tensor] | None = None  # (B, D) each: the decoupled parts by name
+    parts: dict[str, Tensor] | None = None  # (B, D) each: the parts by name: decoupled, or what is fused
+    encoded: dict[str, Tensor] | None = None  # (B, width) by modality: what the encoders gave, where a batch was read
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Apply `function` to every tensor."""

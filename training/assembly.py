@@ -19,12 +19,14 @@ from datasets.augment import ViewMaker
 from datasets.batch import UNLABELLED, Batch
 from datasets.ingest import open_posts
 from datasets.loading import PostSource, TrainingLoader, evaluation_batches
+from datasets.missing import missing_modalities
 from datasets.order import Order
 from datasets.seeds import derive_seed
 from datasets.splits import Split, draw_split, read_ids
 from datasets.store import PostStore
 from datasets.tokens import TokenCache, train_tokenizer
 from nets.build import Plan, build_net, find, hub_name, text_source
+from nets.options import FASTTEXT
 from nets.post_net import PostNet
 from training.command_line import Options
 from training.defaults import resolve
@@ -124,7 +126,7 @@ class Assembly:
         """What a checkpoint and a run that goes on from it must have in common."""
         weights = {name: list(value.shape) for name, value in self.algorithm.state_dict().items()}
         chosen = asdict(self.options.training) | asdict(self.options.algorithm)
-        views = ("strong_text", "modality_dropout", "text_length")
+        views = ("strong_text", "modality_dropout", "text_length", "missing_image_rate", "missing_text_rate")
         chosen |= {name: getattr(self.options.data, name) for name in views}
         return {
             "algorithm": self.options.run.algorithm,
@@ -181,7 +183,7 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
         readers[f"{name}_features"] = frozen_features(
             name, encoder, raw, view_maker, options.net.feature_views, folder, device
         )
-    source = PostSource(store, known, **readers)
+    source = PostSource(store, known, hidden=_hidden(options, store, split), **readers)
     if processes.first:
         processes.barrier()
     net.to(device)
@@ -207,6 +209,21 @@ def _split(options: Options, store: PostStore) -> Split:
     return split
 
 
+def _hidden(options: Options, store: PostStore, split: Split) -> tuple[np.ndarray, np.ndarray] | None:
+    """(N,) bool each: training posts whose image, and whose text, the options take away; None for none."""
+    data = options.data
+    if not data.missing_image_rate and not data.missing_text_rate:
+        return None
+    rows = np.union1d(split.labelled, split.unlabelled)
+    both = (store.has_image & store.has_text)[rows]
+    image_rate, text_rate = data.missing_image_rate, data.missing_text_rate
+    found = missing_modalities(store.ids(rows), both, image_rate, text_rate, options.run.seed)
+    hidden = np.zeros(len(store), dtype=bool), np.zeros(len(store), dtype=bool)
+    for whole, some in zip(hidden, found, strict=True):
+        whole[rows] = some
+    return hidden
+
+
 def _tokenizer(options: Options, store: PostStore) -> Any:
     """The tokenizer of the text net, trained on the store's texts where the net is from scratch; None without texts."""
     if "text" not in find(options.net.net).reads:
@@ -214,7 +231,7 @@ def _tokenizer(options: Options, store: PostStore) -> Any:
     from transformers import AutoTokenizer
 
     source = text_source(options.net)
-    if not source and options.net.text_net == "small":
+    if not source and options.net.text_net in ("small", FASTTEXT):
         folder = Path(options.data.cache_dir) / "tokenizers" / store.fingerprint[:16]
         if (folder / "tokenizer.json").is_file():
             return AutoTokenizer.from_pretrained(folder)

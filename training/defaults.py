@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from nets.options import NetOptions
+from nets.options import FASTTEXT, NetOptions
 from training.command_line import Options
 
 SCRATCH_DIM, PRETRAINED_DIM = 128, 512
@@ -24,11 +24,11 @@ def resolve(options: Options) -> Options:
     small = synthetic(options)
     net = _fill(
         options.net,
-        net=NETS.get(options.run.algorithm, PLAIN_NET),
+        net=_fused_net(options) or NETS.get(options.run.algorithm, PLAIN_NET),
         image_net=_image_net(options.net, small),
         text_net="small" if small and not options.net.text_weights else "bert",
         image_weights="none" if small else "",
-        text_weights="none" if small else "",
+        text_weights="none" if small or options.net.text_net == FASTTEXT else "",
     )
     scratch = {net.image_weights, net.text_weights} == {"none"}
     bert = net.text_net == "bert" and not net.text_weights
@@ -42,6 +42,28 @@ def resolve(options: Options) -> Options:
     )
     data = _fill(options.data, image_size=options.world.world_size if small else 0)
     return replace(options, net=net, training=training, data=data)
+
+
+def _fused_net(options: Options) -> str:
+    """The net that `--fusion` asks for, "" without. Raises ValueError where it is none, or another flag says else."""
+    fusion, net, algorithm = options.net.fusion, options.net.net, options.run.algorithm
+    if fusion == "auto":
+        return ""
+    from nets.build import nets
+    from nets.post_net import MODALITIES
+
+    there = sorted(name for name, kind in nets().items() if set(kind.reads) == set(MODALITIES))
+    if fusion not in there:
+        raise ValueError(f"--fusion {fusion}: there is none of that name; there are {', '.join(there)}")
+    if net not in ("auto", fusion):
+        raise ValueError(f"--fusion {fusion} is a net, and --net asks for {net}: give one of the two")
+    own = NETS.get(algorithm, fusion)
+    if own != fusion:
+        raise ValueError(
+            f"--algorithm {algorithm} has a fusion of its own: leave out --fusion {fusion}, or choose another "
+            "algorithm, as fixmatch"
+        )
+    return fusion
 
 
 def _image_net(options: NetOptions, small: bool) -> str:

@@ -34,7 +34,7 @@ def weights_fingerprint(module: nn.Module) -> str:
 
 def frozen_features(
     name: str,
-    encoder: nn.Module,
+    encoder: Any,
     source: PostSource,
     view_maker: ViewMaker,
     views: int,
@@ -51,6 +51,8 @@ def frozen_features(
         "store": source.store.fingerprint, "weights": weights_fingerprint(encoder), "modality": name,
         "views": views, "shown": list(shown),
     }  # fmt: skip
+    if encoder.layout.count:  # as the name of a cache without tokens has always been
+        about["tokens"] = encoder.layout.count
     path = folder / f"features-{name}-{hashlib.sha256(repr(about).encode()).hexdigest()[:16]}"
     if not FeatureCache.there(path):
         with alone(path):

@@ -20,7 +20,6 @@ from evaluation.report import read_metrics, write_report
 from evaluation.tables import write_predictions
 from evaluation.teaching import teaching
 from nets.build import rebuild, save_plan
-from nets.options import NetOptions
 from nets.post_net import MODALITIES, PostNet
 from training.assembly import Assembly, autocast_type
 from training.checkpoint import load_state, load_weights, plain_state, save_weights
@@ -31,8 +30,10 @@ from training.trainer import Summary
 
 FROZEN_FILE = "frozen.safetensors"
 TOKENIZER_FOLDER = "tokenizer"
-NET_PARTS = ("decoupling", "selection", "freeze")
+NET_PARTS = ("decoupling", "selection", "joint_pooling", "freeze")
 """Options of the net that make it another one in a table."""
+MISSING = ("missing_image_rate", "missing_text_rate")
+"""Options of the data that make a run another one in a table."""
 
 
 def validate(assembly: Assembly, net: torch.nn.Module) -> tuple[dict[str, Any], Predictions]:
@@ -136,9 +137,11 @@ def describe(results: dict[str, Any], folder: RunFolder) -> str:
 
 def _name(options: Options) -> str:
     """What a table calls the run: its algorithm, its net where that is not the one made for it, and every option of
-    the algorithm, of the net's inside and of what is frozen that is not the default."""
-    own = asdict(type(options.algorithm)()) | {name: getattr(NetOptions(), name) for name in NET_PARTS}
-    chosen = asdict(options.algorithm) | {name: getattr(options.net, name) for name in NET_PARTS}
+    the algorithm, of the net's inside, of what is frozen and of what is missing that is not the default."""
+    own, chosen = asdict(type(options.algorithm)()), asdict(options.algorithm)
+    for group, names in ((options.net, NET_PARTS), (options.data, MISSING)):
+        own |= {name: getattr(type(group)(), name) for name in names}
+        chosen |= {name: getattr(group, name) for name in names}
     changed = [f"{name}={chosen[name]}" for name in sorted(own) if chosen[name] != own[name]]
     usual = NETS.get(options.run.algorithm, PLAIN_NET)
     net = [] if options.net.net == usual else [f"net={options.net.net}"]

@@ -17,12 +17,14 @@ PRESENCE = ((True, True), (True, False), (False, True), (True, True), (True, Fal
 """(has_text, has_image) of the first posts; both and each alone occur."""
 
 
-def tiny_net(name: str, image_net: str = "small", seed: int = 0, **changes: Any) -> tuple[PostNet, Plan]:
+def tiny_net(
+    name: str, image_net: str = "small", seed: int = 0, text_net: str = "small", **changes: Any
+) -> tuple[PostNet, Plan]:
     """A net from scratch, without dropout, of 32 pixels and 24 tokens, and its plan."""
     torch.manual_seed(seed)
     settings = {"text_pooling": "mean", "feature_dim": 16, "dropout": 0.0} | changes
     options = NetOptions(
-        net=name, image_net=image_net, image_weights="none", text_net="small", text_weights="none", **settings
+        net=name, image_net=image_net, image_weights="none", text_net=text_net, text_weights="none", **settings
     )
     net, plan = build_net(options, CLASSES, SIZE, VOCABULARY, LENGTH)
     for module in net.encoders.modules():

@@ -14,6 +14,8 @@ NAMES = {
     "": "scrd",
     "--algorithm supervised": "supervised",
     "--algorithm fixmatch --net image": "fixmatch net=image",
+    "--algorithm fixmatch --fusion joint --joint_pooling sum": "fixmatch net=joint joint_pooling=sum",
+    "--missing_image_rate 0.5": "scrd missing_image_rate=0.5",
     "--guard none --selection none": "scrd guard=none selection=none",
     "--algorithm fixmatch --threshold 0.8 --lr 0.1": "fixmatch threshold=0.8",
     "--freeze image,text --plf code": "scrd freeze=image,text plf=code",

@@ -1,0 +1,84 @@
+"""The posts of a step as pairs of a text and an image, for losses that tell right pairs from wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from datasets.batch import Batch
+from nets.post_net import MODALITIES, PostNet
+from nets.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The B views that a net has answered for in a step, in float32."""
+
+    features: dict[str, Tensor]  # (B, width) by modality: what the encoders gave
+    pooled: dict[str, Tensor]  # (B, W) by modality: the same without tokens
+    space: dict[str, Tensor]  # (B, D) by modality: what the net has mapped to one width
+    present: dict[str, Tensor]  # (B,) bool by modality
+    label: Tensor  # (B,) int64, negative where it is not known
+    repeated: Tensor  # (B, B) bool: the same post, or the same text: no right pair to be told from a wrong one
+
+    @property
+    def both(self) -> Tensor:
+        """(B,) bool: posts with a text and an image."""
+        return self.present["text"] & self.present["image"]
+
+    @property
+    def can_swap(self) -> Tensor:
+        """(B, B) bool: text k is a wrong one for post i, which has both."""
+        both = self.both
+        return both.unsqueeze(1) & both.unsqueeze(0) & ~self.repeated
+
+
+def pairs_of(net: PostNet, answers: Sequence[tuple[Batch, Prediction]]) -> Pairs:
+    """The pairs of batches and what `net` answered for them."""
+    features, space = {}, {}
+    for name in MODALITIES:
+        features[name] = torch.cat([_of(answer.encoded, name) for _, answer in answers])
+        space[name] = torch.cat([_shared(answer, name) for _, answer in answers])
+    has_text, has_image, index, label = (
+        torch.cat([getattr(batch, name) for batch, _ in answers])
+        for name in ("has_text", "has_image", "index", "label")
+    )
+    key = torch.cat([text_key(batch) for batch, _ in answers])
+    same_text = (key.unsqueeze(1) == key.unsqueeze(0)) & has_text.unsqueeze(1) & has_text.unsqueeze(0)
+    return Pairs(
+        features=features,
+        pooled={name: net.encoders.layouts[name].pooled(features[name]) for name in MODALITIES},
+        space=space,
+        present={"text": has_text, "image": has_image},
+        label=label,
+        repeated=same_text | (index.unsqueeze(1) == index.unsqueeze(0)),
+    )
+
+
+def _of(values: dict[str, Tensor] | None, name: str) -> Tensor:
+    assert values is not None, "the answer does not say what the encoders gave"
+    return values[name]
+
+
+def _shared(answer: Prediction, name: str) -> Tensor:
+    """What both modalities have in common, where the net decouples it; else what it fuses."""
+    parts = answer.parts or {}
+    return parts[f"common_{name}"] if f"common_{name}" in parts else _of(parts, name)
+
+
+def text_key(batch: Batch) -> Tensor:
+    """(B,) int64: equal for equal texts as they are read (token ids, or frozen features), whatever the padding, and
+    different for others but by a chance of about 2⁻⁶⁴."""
+    assert batch.text is not None
+    if batch.text_mask is None:
+        values = batch.text.to(torch.float32).contiguous().view(torch.int32).to(torch.int64)
+    else:
+        values = batch.text * batch.text_mask
+    # A number for each place by the finaliser of SplitMix64 (Steele et al., OOPSLA 2014); products wrap around.
+    place = torch.arange(1, values.shape[1] + 1, device=values.device) * -7046029254386353131
+    place = (place ^ (place >> 30)) * -4658895280553007687
+    place = (place ^ (place >> 27)) * -7723592293110705685
+    return (values * (place ^ (place >> 31))).sum(dim=1)

@@ -1,0 +1,56 @@
+"""The curve of missing modalities against answers taken one by one."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.missing import missing_numbers
+from evaluation.metrics import score
+from evaluation.missing_rate import RATES, missing_rate_curve, write_curve
+from evaluation.predict import limit, predict
+from tests.evaluation.standins import SmallNet, SmallStore, batches
+
+
+def curve_of(store: SmallStore, rows: np.ndarray) -> list[dict]:
+    return missing_rate_curve(SmallNet(), lambda rows: batches(store, rows, 8), rows, store, seed=3)
+
+
+def test_every_point_is_what_the_posts_that_have_lost_it_are_answered():
+    store = SmallStore()
+    curve = curve_of(store, np.arange(10, 60)[::-1])
+    rows = np.flatnonzero(store.has_image & store.has_text)
+    rows = rows[rows >= 10]
+    numbers = missing_numbers(store.ids(rows), 3)
+    assert [(point["missing"], point["rate"]) for point in curve] == [(m, r) for m in ("image", "text") for r in RATES]
+    for point in curve:
+        left = "text_only" if point["missing"] == "image" else "image_only"
+        answers = []
+        for row, number in zip(rows, numbers, strict=True):
+            (batch,) = batches(store, np.array([row]), 1)
+            shown = limit(batch, left) if number < point["rate"] else batch
+            answers.append(predict(SmallNet(), [shown]).probabilities[0])
+        expected = score(np.array(answers), store.label[rows], store.classes)
+        assert (point["posts"], point["without"]) == (len(rows), (numbers < point["rate"]).sum())
+        assert point["macro_f1"] == expected["macro_f1"] and point["accuracy"] == expected["accuracy"]
+    assert curve[0]["macro_f1"] == curve[len(RATES)]["macro_f1"]  # nothing is missing
+    assert curve[len(RATES) - 1]["without"] == len(rows)
+
+
+def test_the_table_and_the_picture(tmp_path: Path):
+    curve = curve_of(SmallStore(), np.arange(60))
+    write_curve(curve, tmp_path / "t.csv", tmp_path / "p.png", "a run")
+    with open(tmp_path / "t.csv", newline="") as file:
+        read = list(csv.DictReader(file))
+    assert list(read[0]) == ["missing", "rate", "posts", "without", "accuracy", "macro_f1", "weighted_f1"]
+    assert [float(row["accuracy"]) for row in read] == [point["accuracy"] for point in curve]
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_a_post_that_has_both_there_is_no_curve():
+    store = SmallStore()
+    with pytest.raises(ValueError, match="no test post has an image, a text and a label"):
+        curve_of(store, np.flatnonzero(~store.has_image))

@@ -1,0 +1,120 @@
+"""Heads that attend, against plain loops over tokens; and what frozen features of tokens are worth."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nets.attention import TokenAttention
+from nets.layout import Layout
+from nets.post_net import Encoders
+from tests.nets.tiny import tiny_net, tiny_posts
+from tests.runs import TINY, run_main
+
+WIDTH = 3
+LAYOUT = Layout(WIDTH, 4, WIDTH)
+
+
+class Given(nn.Module):
+    """Stands for an encoder whose packed features are given."""
+
+    layout, width = LAYOUT, LAYOUT.size
+
+
+def attending(name: str):
+    from nets.build import find
+
+    torch.manual_seed(0)
+    return find(name)(Encoders(Given(), Given()), 3, 2, 0.0)  # type: ignore[arg-type]
+
+
+def packed(seed: int, lengths: list[int]) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    mask = torch.arange(4) < torch.tensor(lengths).unsqueeze(1)
+    pooled = torch.randn(len(lengths), WIDTH, generator=draw)
+    return LAYOUT.pack(pooled, torch.randn(len(lengths), 4, WIDTH, generator=draw), mask)
+
+
+def by_hand(attention: TokenAttention, query: Tensor, tokens: list[Tensor]) -> Tensor:
+    """Attention of one query over a list of tokens, one at a time."""
+    tokens = [attention.norm(token) for token in tokens]
+    asked = attention.query(query)
+    scores = [math.exp(float(asked @ attention.key(token)) / math.sqrt(len(asked))) for token in tokens]
+    return sum(score / sum(scores) * attention.value(token) for score, token in zip(scores, tokens, strict=True))
+
+
+TEXT_LENGTHS, IMAGE_LENGTHS = [3, 2, 0, 0], [4, 0, 1, 0]
+PRESENT = {"text": torch.tensor(TEXT_LENGTHS) > 0, "image": torch.tensor(IMAGE_LENGTHS) > 0}
+FEATURES = {
+    "text": packed(1, TEXT_LENGTHS) * PRESENT["text"].unsqueeze(1),
+    "image": packed(2, IMAGE_LENGTHS) * PRESENT["image"].unsqueeze(1),
+}
+
+
+@torch.no_grad()
+def test_the_text_asks_the_tokens_of_the_image():
+    net = attending("attention")
+    found = net.fuse(FEATURES, PRESENT).features
+    image = LAYOUT.unpack(FEATURES["image"]).tokens
+    text = net.map["text"][1](net.map["text"][0](LAYOUT.pooled(FEATURES["text"])))
+    both = (text[0] + by_hand(net.attention, text[0], list(image[0]))) / 2
+    alone = by_hand(net.attention, net.query_without_text, [image[2, 0]])
+    expected = torch.stack([both, text[1], alone, torch.zeros(2)])
+    torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_each_asks_the_tokens_of_the_other():
+    net = attending("cross_attention")
+    found = net.fuse(FEATURES, PRESENT).features
+    text, image = (net.map[name](LAYOUT.unpack(FEATURES[name]).tokens) for name in ("text", "image"))
+    texts, images = list(text[0, :3]), list(image[0])
+    crossed = [
+        torch.stack([token + by_hand(net.asks[name], token, others) for token in tokens]).mean(0)
+        for name, tokens, others in (("text", texts, images), ("image", images, texts))
+    ]
+    expected = torch.stack([sum(crossed) / 2, text[1, :2].mean(0), image[2, 0], torch.zeros(2)])
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", ["attention", "cross_attention"])
+def test_which_token_is_where_matters_and_every_weight_learns(name):
+    net, _ = tiny_net(name, "test_vit", image_grid=2)
+    batch = tiny_posts(both=True)
+    answer = net(batch)
+    assert answer.features.shape == answer.parts["image"].shape == (6, net.dim)
+    answer.logits.square().sum().backward()
+    unused = [key for key, value in net.named_parameters() if value.grad is None and not key.startswith("encoders")]
+    assert unused == []
+    layout = net.encoders.layouts["image"]
+    features = net.eval().encoders(batch)
+    tokens = layout.unpack(features["image"]).tokens
+    same = tokens.mean(dim=1, keepdim=True).expand_as(tokens)
+    pooled = layout.pack(layout.pooled(features["image"]), same, torch.ones(6, 4, dtype=torch.bool))
+    present = {"text": batch.has_text, "image": batch.has_image}
+    attended = net.fuse(features, present).logits
+    assert not torch.allclose(net.fuse(features | {"image": pooled}, present).logits, attended, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["attention", "cross_attention"])
+def test_a_net_reads_the_tokens_of_the_encoders_taken_out_of_it(name):
+    net, _ = tiny_net(name, seed=6)
+    batch = tiny_posts()
+    with torch.no_grad():
+        expected = net.eval()(batch).logits
+        features = net.encoders(batch)
+        for modality in ("text", "image"):
+            net.encoders.take_out(modality)
+        image, text = features["image"], features["text"]
+        cached = type(batch)(batch.index, batch.label, batch.has_image, batch.has_text, image, text)
+        torch.testing.assert_close(net(cached).logits, expected)
+
+
+def test_a_frozen_run_attends_to_cached_tokens(tmp_path, cache):
+    words = ["--algorithm", "fixmatch", "--fusion", "cross_attention", "--freeze", "image,text", "--text_tokens", 8]
+    done = run_main(*TINY, *words, "--image_grid", 2, "--cache_dir", cache, "--save_dir", tmp_path)
+    assert done.code == 0, done.err
+    assert "image, text frozen" in done.out.replace("text, image", "image, text")
