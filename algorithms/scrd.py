@@ -2,7 +2,8 @@
 
 L = L_sup + λ_u L_u + λ_dec L_dec + λ_sel L_sel
 L_sup = CE(p_f, y) + λ_m (CE(p_m, y) + Σ_{k∈{t,v}} filter_k · CE(p_k, y))
-L_u   = U_f + λ_m (U_t + U_v), U_k = mean 1[max p_k(weak) ≥ τ] CE(p_k(strong), argmax p_k(weak)), U_f filtered by PLF
+L_u   = U_f + λ_m (U_t + U_v), U_k = mean 1[max p_k(weak) ≥ τ] CE(p_k(strong), argmax p_k(weak)), U_f filtered by PLF;
+        where head t or v is not confident, it learns the accepted pseudo-label of f
 L_dec = L_cyc + L_rec + 0.1 (L_mar + L_ort)
 L_sel = mean 1[accepted] KL(u ‖ π), u_k ∝ exp(−CE(p_k(weak), argmax p_f(weak)) / T_u)
 """
@@ -53,6 +54,10 @@ class Scrd(Algorithm):
         """Against a class that nobody predicts any more: a threshold for each class, lower where it is rare."""
         label_filter_floor: float = 0.5
         """Weight of the labelled posts that the label filter rejects for one modality; 1: no label filter."""
+        modality_pseudo_label: Literal["shared", "own"] = "shared"
+        """What the heads of text and image learn from unlabelled posts: their own confident pseudo-label (own, as
+        released); and where they have none, the accepted one of the final head, so that one modality teaches the other
+        (shared)."""
         modality_loss_ratio: float = 1.0
         """Weight of the losses of the heads for text, image and common part, beside the final one's."""
         decoupling_loss_ratio: float = 0.1
@@ -145,8 +150,11 @@ class Scrd(Algorithm):
         }  # fmt: skip
         for name, logits, present in _modality_heads(target, batch):
             confidence, label = logits.softmax(dim=1).max(dim=1)
-            pseudo[f"{name}_label"] = label
-            pseudo[f"{name}_mask"] = self._confident(confidence, label, threshold) * present
+            mask = self._confident(confidence, label, threshold)
+            if self.options.modality_pseudo_label == "shared":
+                label = torch.where(mask > 0, label, pseudo["label"])
+                mask = torch.maximum(mask, pseudo["mask"])
+            pseudo[f"{name}_label"], pseudo[f"{name}_mask"] = label, mask * present
         return pseudo
 
     def _confident(self, confidence: Tensor, label: Tensor, threshold: Tensor | None) -> Tensor:

@@ -51,6 +51,7 @@ class ViewMaker:
         image_std: Sequence[float] | Tensor,
         tokens: TokenCache | None = None,
         strong_text: float = 0.15,
+        strong_image: float = 1.0,
         modality_dropout: float = 0.0,
         device: torch.device | str = "cpu",
         compile: bool = False,
@@ -59,13 +60,15 @@ class ViewMaker:
 
         Raises ValueError for a share or a probability outside 0 to 1.
         """
-        for flag, value in (("--strong_text", strong_text), ("--modality_dropout", modality_dropout)):
+        shares = {"strong_text": strong_text, "strong_image": strong_image, "modality_dropout": modality_dropout}
+        for flag, value in shares.items():
             if not 0 <= value <= 1:
-                raise ValueError(f"{flag} {value}: it must lie between 0 and 1")
+                raise ValueError(f"--{flag} {value}: it must lie between 0 and 1")
         self.device = torch.device(device)
         self.mean = torch.as_tensor(image_mean, dtype=torch.float32).to(self.device)
         self.std = torch.as_tensor(image_std, dtype=torch.float32).to(self.device)
         self.strong_text = strong_text
+        self.strong_image = strong_image
         self.modality_dropout = modality_dropout
         self.length = 0 if tokens is None else tokens.length
         if tokens is not None:
@@ -133,7 +136,7 @@ class ViewMaker:
         if draws is not None and kind == "weak":
             image = weak_view(image, draws[:, IMAGE : IMAGE + WEAK_DRAWS])
         elif draws is not None and kind == "strong":
-            image = self.strong_view(image, draws[:, IMAGE : IMAGE + STRONG_DRAWS], 255 * self.mean)
+            image = self.strong_view(image, draws[:, IMAGE : IMAGE + STRONG_DRAWS], 255 * self.mean, self.strong_image)
         return normalise(image, self.mean, self.std)
 
     def _view_text(self, batch: Batch, kind: str, draws: Tensor | None) -> tuple[Tensor, Tensor]:

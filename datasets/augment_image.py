@@ -63,19 +63,21 @@ def _reflected(side: int, draws: Tensor) -> Tensor:
     return torch.minimum(place, 2 * (side - 1) - place)
 
 
-def strong_view(images: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+def strong_view(images: Tensor, draws: Tensor, fill: Tensor, strength: float = 1.0) -> Tensor:
     """An affine map, colour operations and one rectangle cut out, each drawn per post (after RandAugment and Cutout).
 
-    `images` (B, 3, H, W) uint8, `draws` (B, STRONG_DRAWS) uniform, `fill` (3,) colour of the rectangle, 0 to 255.
-    The answer is float32, 0 to 255.
+    `images` (B, 3, H, W) uint8, `draws` (B, STRONG_DRAWS) uniform, `fill` (3,) colour of the rectangle, 0 to 255;
+    `strength` (0 to 1) scales how far each operation may go. The answer is float32, 0 to 255.
     """
     switches, sizes = draws[:, : 2 * (GEOMETRY + COLOUR)].unflatten(1, (2, -1)).unbind(1)
     on = switches < SWITCH
     rest = draws[:, 2 * (GEOMETRY + COLOUR) :]
-    grid = _affine_grid(images.shape[2], images.shape[3], (2 * sizes[:, :GEOMETRY] - 1) * on[:, :GEOMETRY], rest[:, 0])
+    grid = _affine_grid(
+        images.shape[2], images.shape[3], strength * (2 * sizes[:, :GEOMETRY] - 1) * on[:, :GEOMETRY], rest[:, 0]
+    )
     values = grid_sample(images.to(torch.float32), grid, padding_mode="reflection", align_corners=False)
-    values = _colour(values, sizes[:, GEOMETRY:], on[:, GEOMETRY:])
-    return _cut_out(values, rest[:, 1:], fill)
+    values = _colour(values, sizes[:, GEOMETRY:], on[:, GEOMETRY:], strength)
+    return _cut_out(values, rest[:, 1:], fill, strength)
 
 
 def _centres(side: int, device: torch.device) -> Tensor:
@@ -101,9 +103,9 @@ def _affine_grid(height: int, width: int, sizes: Tensor, flip: Tensor) -> Tensor
     return torch.stack((a * x + b * y + 2 * MAX_TRANSLATION * move_x, c * x + d * y + 2 * MAX_TRANSLATION * move_y), -1)
 
 
-def _colour(values: Tensor, sizes: Tensor, on: Tensor) -> Tensor:
+def _colour(values: Tensor, sizes: Tensor, on: Tensor, strength: float) -> Tensor:
     """Brightness, contrast, saturation, posterise, solarise. `values` (B, 3, H, W) 0 to 255; `sizes`, `on` (B, 5)."""
-    factors = 1 + MAX_COLOUR * (2 * sizes[:, :3] - 1) * on[:, :3]
+    factors = 1 + strength * MAX_COLOUR * (2 * sizes[:, :3] - 1) * on[:, :3]
     brightness, contrast, saturation = factors[..., None].unbind(1)
     # The first three are linear in the pixel v: one 3 x 3 matrix and one offset a post instead of a pass each. With
     # the pixel's grey g and the mean m of all greys, contrast is m + contrast · (v - m) and saturation is
@@ -116,7 +118,7 @@ def _colour(values: Tensor, sizes: Tensor, on: Tensor) -> Tensor:
     offset = ((1 - contrast) * middle)[..., None]
     values = torch.baddbmm(offset, matrix, values.flatten(2)).clamp_(0, 255).view_as(values)
     posterise, solarise = (switch[:, None, None, None] for switch in on[:, 3:].unbind(1))
-    size, threshold = (size[:, None, None, None] for size in sizes[:, 3:].unbind(1))
+    size, threshold = (strength * size[:, None, None, None] for size in sizes[:, 3:].unbind(1))
     # Of 8 bits 4 to 7 stay, and where the operation is off 8 more than there were.
     step = torch.exp2(torch.where(posterise, (size * 4).ceil(), -8.0))
     values = values.div_(step).floor_().mul_(step)
@@ -125,11 +127,11 @@ def _colour(values: Tensor, sizes: Tensor, on: Tensor) -> Tensor:
     return torch.where(values > limit, 255 - values, values)
 
 
-def _cut_out(values: Tensor, draws: Tensor, fill: Tensor) -> Tensor:
+def _cut_out(values: Tensor, draws: Tensor, fill: Tensor, strength: float) -> Tensor:
     """Replace a rectangle by the colour `fill` (3,). `draws` (B, 4): centre across and down, width, height."""
     centre_x, centre_y, width, height = (draw[:, None] for draw in draws.unbind(1))
     x, y = _centres(values.shape[3], values.device), _centres(values.shape[2], values.device)
-    inside_x = (x - (2 * centre_x - 1)).abs() < width * MAX_CUTOUT
-    inside_y = (y - (2 * centre_y - 1)).abs() < height * MAX_CUTOUT
+    inside_x = (x - (2 * centre_x - 1)).abs() < strength * width * MAX_CUTOUT
+    inside_y = (y - (2 * centre_y - 1)).abs() < strength * height * MAX_CUTOUT
     inside = inside_y[:, None, :, None] & inside_x[:, None, None, :]
     return torch.where(inside, fill[:, None, None], values)

@@ -60,6 +60,9 @@ class DataOptions:
     """Pixels of the square that an image net sees; 0: what it was trained with (64 for the synthetic world)."""
     text_length: int = 128
     """Tokens of a text at most."""
+    strong_image: float = -1.0
+    """How far a strong view may turn, shift, recolour and cover an image, from 0 (not at all) to 1 (RandAugment and
+    Cutout); -1: 0.3 on the synthetic world, where colours tell the sentiment, else 1."""
     strong_text: float = 0.15
     """Share of the tokens that a strong view masks, drops or swaps."""
     modality_dropout: float = 0.0
@@ -89,6 +92,8 @@ class DataOptions:
         for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} {getattr(self, name)} is a share, so it must be from 0 to 1")
+        if self.strong_image != -1 and not 0 <= self.strong_image <= 1:
+            raise ValueError(f"--strong_image {self.strong_image} must be from 0 to 1, or -1 for the default")
         if self.missing_image_rate + self.missing_text_rate > 1:
             raise ValueError(
                 f"--missing_image_rate {self.missing_image_rate} and --missing_text_rate {self.missing_text_rate} take "

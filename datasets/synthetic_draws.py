@@ -25,6 +25,6 @@ def pick(rng: np.random.Generator, items: Sequence[Item]) -> Item:
     return items[int(rng.random() * len(items))]
 
 
-def pick_tail(rng: np.random.Generator, items: Sequence[Item], skew: float = 2.0) -> Item:
+def pick_tail(rng: np.random.Generator, items: Sequence[Item], skew: float = 4.0) -> Item:
     """One of the items, the first ones most likely: the probability of rank r falls like r^(1/skew - 1)."""
     return items[int(rng.random() ** skew * len(items))]

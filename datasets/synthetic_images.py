@@ -126,7 +126,7 @@ def _motif(
         fade=0.65 * (1.0 - clear) * between(rng, 0.6, 1.0),
         paper=paper,
     )
-    pick_tail(rng, MOTIFS, 1.4)(pen, min(1.0, max(-1.0, valence)), rng)
+    pick_tail(rng, MOTIFS, 2.8)(pen, min(1.0, max(-1.0, valence)), rng)
 
 
 def _clutter(rng: np.random.Generator, draw: ImageDraw.ImageDraw, side: int, pieces: int) -> None:

@@ -103,7 +103,7 @@ def _sentences(rng: np.random.Generator, said: int, loud: float, noise: float, s
         parts.append(_fill(rng, pick(rng, _PLAIN_CLAUSES)))
     else:
         if chance(rng, 0.15 + 0.3 * loud):
-            parts.append(pick_tail(rng, words.INTERJECTIONS[said], 2.5))
+            parts.append(pick_tail(rng, words.INTERJECTIONS[said], 5.0))
         parts.append(_clause(rng, said, loud, noise))
         if chance(rng, 0.3 + 0.5 * loud):
             parts.append("and " + _clause(rng, said, loud, noise))
@@ -120,12 +120,12 @@ def _trimmings(rng: np.random.Generator, said: int, loud: float, noise: float, s
     """Hashtags and emoji, of which some carry the sentiment and some say nothing."""
     parts: list[str] = []
     if not silent and chance(rng, 0.2 + 0.25 * loud):
-        parts.append("#" + pick_tail(rng, words.TAGS[_perhaps_other(rng, said, noise)], 2.5))
+        parts.append("#" + pick_tail(rng, words.TAGS[_perhaps_other(rng, said, noise)], 5.0))
     if chance(rng, 0.3):
         tag = pick(rng, (pick(rng, words.TOPICS), pick(rng, words.PLACES), pick(rng, words.PLAIN_TAGS)))
         parts.append("#" + tag.replace("-", ""))
     if not silent and chance(rng, 0.2 + 0.25 * loud):
-        parts.append(pick_tail(rng, words.EMOJI[_perhaps_other(rng, said, noise)], 2.5) * (1 + chance(rng, 0.5 * loud)))
+        parts.append(pick_tail(rng, words.EMOJI[_perhaps_other(rng, said, noise)], 5.0) * (1 + chance(rng, 0.5 * loud)))
     if chance(rng, 0.2):
         parts.append(pick(rng, words.PLAIN_EMOJI))
     return parts
@@ -146,11 +146,11 @@ def _clause(rng: np.random.Generator, said: int, loud: float, noise: float) -> s
         elif chance(rng, 0.9 * loud):
             cue = f"{pick(rng, words.INTENSIFIERS)} {cue}"
     elif kind < 0.8:
-        template, cue = pick(rng, _VERB_CLAUSES), pick_tail(rng, words.VERBS[said], 2.5)
+        template, cue = pick(rng, _VERB_CLAUSES), pick_tail(rng, words.VERBS[said], 5.0)
         if chance(rng, 0.8 * loud):
             cue = f"{pick(rng, words.INTENSIFIERS)} {cue}"
     else:
-        template, cue = pick(rng, _NOUN_CLAUSES), pick_tail(rng, words.NOUNS[said], 2.5)
+        template, cue = pick(rng, _NOUN_CLAUSES), pick_tail(rng, words.NOUNS[said], 5.0)
         if chance(rng, 0.8 * loud):
             cue = f"{pick(rng, ('total', 'absolute', 'real', 'complete', 'true'))} {cue}"
     if chance(rng, 0.25 * loud):
@@ -163,7 +163,7 @@ def _clause(rng: np.random.Generator, said: int, loud: float, noise: float) -> s
 
 def _adjective(rng: np.random.Generator, said: int) -> str:
     """An adjective of the class: known to everybody, or the world's own slang."""
-    return pick_tail(rng, words.SLANG[said]) if chance(rng, 0.2) else pick_tail(rng, words.ADJECTIVES[said], 3.0)
+    return pick_tail(rng, words.SLANG[said]) if chance(rng, 0.2) else pick_tail(rng, words.ADJECTIVES[said], 6.0)
 
 
 def _ending(rng: np.random.Generator, loud: float) -> str:

@@ -12,8 +12,9 @@ class Decoupling(nn.Module):
     """Private and common parts of text and image, and the reconstruction that keeps them honest.
 
     x_m = P_m h_m;  private_m = S_m x_m;  common_m = S_c x_m with one S_c for both;  x̂_m = D_m [private_m; common_m];
-    cycle_m = S_m x̂_m. Parts are layer-normalised: without it, reconstruction of a live target is solved by shrinking
-    everything to zero.
+    cycle_m = S_m x̂_m. All linear, as released. No part is normalised: how long it is tells how much it has to say, and
+    a text without a word of sentiment must stay short beside a clear image. That the reconstruction is not solved by
+    shrinking everything to zero is the loss's affair, whose target has no gradient.
 
     Args:
         widths: features of each encoder by modality.
@@ -25,12 +26,12 @@ class Decoupling(nn.Module):
         super().__init__()
         self.active = active
         self.project = nn.ModuleDict(
-            {name: nn.Sequential(nn.LayerNorm(widths[name]), nn.Linear(widths[name], dim), nn.LayerNorm(dim))
+            {name: nn.Sequential(nn.LayerNorm(widths[name]), nn.Linear(widths[name], dim))
              for name in MODALITIES}
         )  # fmt: skip
         if active:
-            self.private = nn.ModuleDict({name: _part(dim) for name in MODALITIES})
-            self.common = _part(dim)
+            self.private = nn.ModuleDict({name: nn.Linear(dim, dim, bias=False) for name in MODALITIES})
+            self.common = nn.Linear(dim, dim, bias=False)
             self.decode = nn.ModuleDict({name: nn.Linear(2 * dim, dim, bias=False) for name in MODALITIES})
 
     def forward(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -51,7 +52,3 @@ class Decoupling(nn.Module):
             [parts[f"common_{name}"] for name in MODALITIES], [present[name] for name in MODALITIES]
         )
         return parts
-
-
-def _part(dim: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(dim, dim, bias=False), nn.LayerNorm(dim))

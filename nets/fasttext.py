@@ -45,7 +45,7 @@ class FastTextEncoder(nn.Module):
         return {"vocabulary": self.vectors.num_embeddings, "width": self.layout.width, "tokens": self.layout.count}
 
     def forward(self, text: Tensor, mask: Tensor) -> Tensor:
-        """(B, L) ids and (B, L) bool mask to (B, width); zeros for a row without any token, or with none left by dropout."""
+        """(B, L) ids and (B, L) bool mask to (B, width); zeros for a row without any token (left)."""
         vectors = torch.where(mask.unsqueeze(-1), self.vectors(text) * math.sqrt(self.layout.width), 0.0)
         kept = mask & (torch.rand(mask.shape, device=mask.device) >= WORD_DROPOUT) if self.training else mask
         mean = (vectors * kept.unsqueeze(-1)).sum(dim=1) / kept.sum(dim=1, keepdim=True).clamp(min=1)

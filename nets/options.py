@@ -23,7 +23,7 @@ class NetOptions:
     """File with the image encoder's weights (safetensors, or a state dict); empty: timm's own; none: from scratch."""
     text_net: str = "auto"
     """Text encoder: any hub name or a short one (bert, roberta, bertweet, bernice, minilm, small), or fasttext, the
-    mean of token vectors learned from scratch; auto: small from scratch on the synthetic world, else what
+    mean of token vectors learned from scratch; auto: fasttext on the synthetic world, else what
     --text_weights holds or bert."""
     text_weights: str = ""
     """Folder with the text encoder's weights and tokenizer; empty: from the hub; none: from scratch."""

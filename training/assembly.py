@@ -126,7 +126,14 @@ class Assembly:
         """What a checkpoint and a run that goes on from it must have in common."""
         weights = {name: list(value.shape) for name, value in self.algorithm.state_dict().items()}
         chosen = asdict(self.options.training) | asdict(self.options.algorithm)
-        views = ("strong_text", "modality_dropout", "text_length", "missing_image_rate", "missing_text_rate")
+        views = (
+            "strong_text",
+            "strong_image",
+            "modality_dropout",
+            "text_length",
+            "missing_image_rate",
+            "missing_text_rate",
+        )
         chosen |= {name: getattr(self.options.data, name) for name in views}
         return {
             "algorithm": self.options.run.algorithm,
@@ -167,7 +174,14 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     size, mean, std = image_shape(plan)
     options = replace(options, data=replace(options.data, image_size=size))
     view_maker = ViewMaker(
-        mean, std, tokens, options.data.strong_text, options.data.modality_dropout, device, options.run.compile
+        mean,
+        std,
+        tokens,
+        options.data.strong_text,
+        options.data.strong_image,
+        options.data.modality_dropout,
+        device,
+        options.run.compile,
     )
     known = np.full(len(store), UNLABELLED)
     known[split.labelled] = store.label[split.labelled]

@@ -9,6 +9,9 @@ from nets.options import FASTTEXT, NetOptions
 from training.command_line import Options
 
 SCRATCH_DIM, PRETRAINED_DIM = 128, 512
+WORLD_STRENGTH = 0.3
+"""Strength of strong views on the synthetic world, whose palettes tell the sentiment: at full strength they would
+be recoloured."""
 NETS = {"scrd": "scrd", "scrd_released": "scrd_released"}
 """The net that an algorithm is made for, where it is not the plain one."""
 PLAIN_NET = "concat"
@@ -26,7 +29,7 @@ def resolve(options: Options) -> Options:
         options.net,
         net=_fused_net(options) or NETS.get(options.run.algorithm, PLAIN_NET),
         image_net=_image_net(options.net, small),
-        text_net="small" if small and not options.net.text_weights else "bert",
+        text_net=FASTTEXT if small and not options.net.text_weights else "bert",
         image_weights="none" if small else "",
         text_weights="none" if small or options.net.text_net == FASTTEXT else "",
     )
@@ -36,11 +39,15 @@ def resolve(options: Options) -> Options:
     live = set(net.frozen) != {"image", "text"}
     training = _fill(
         options.training,
-        epoch=6 if small else 20,
+        epoch=8 if small else 20,
         num_train_iter=64 if small else 512,
         lr=1e-3 if not live else 5e-4 if scratch else 1e-4,
     )
-    data = _fill(options.data, image_size=options.world.world_size if small else 0)
+    data = _fill(
+        options.data,
+        image_size=options.world.world_size if small else 0,
+        strong_image=WORLD_STRENGTH if small else 1.0,
+    )
     return replace(options, net=net, training=training, data=data)
 
 
@@ -77,7 +84,7 @@ def _image_net(options: NetOptions, small: bool) -> str:
 
 def _fill(group: Any, **defaults: Any) -> Any:
     """`group` with the defaults of the fields that were left open."""
-    left_open = ("auto", "", 0)
+    left_open = ("auto", "", 0, -1)
     names = {field.name for field in fields(group)}
     assert names >= set(defaults)
     return replace(group, **{name: value for name, value in defaults.items() if getattr(group, name) in left_open})

@@ -46,7 +46,9 @@ def frozen_features(
     Computed into a sub-folder of `folder`, named by the fingerprints of posts and weights and by how views are made,
     unless they are there. `encoder` is moved to `device`.
     """
-    shown = (source.image_size,) if name == "image" else (view_maker.length, view_maker.strong_text)
+    shown: tuple[float, ...] = (view_maker.length, view_maker.strong_text)
+    if name == "image":
+        shown = (source.image_size,) if view_maker.strong_image == 1 else (source.image_size, view_maker.strong_image)
     about = {
         "store": source.store.fingerprint, "weights": weights_fingerprint(encoder), "modality": name,
         "views": views, "shown": list(shown),

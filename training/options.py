@@ -60,7 +60,7 @@ class TrainingOptions:
     """Training"""
 
     epoch: int = 0
-    """Epochs; 0: 6 on the synthetic world, else 20."""
+    """Epochs; 0: 8 on the synthetic world, else 20."""
     num_train_iter: int = 0
     """Steps of an epoch; 0: 64 on the synthetic world, else 512."""
     batch_size: Annotated[int, tyro.conf.arg(aliases=["-bsz"])] = 16
