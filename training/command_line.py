@@ -230,7 +230,7 @@ def _unknown(spelling: str, algorithm: str, known: Mapping[str, Flag]) -> str:
         if any(spelling in flag.spellings for flag in flags_of("algorithm", algorithm_options(other)))
     ]
     if owners:
-        return f"{spelling} is an option of --algorithm {' and '.join(owners)}, the algorithm here is {algorithm}"
+        return f"{spelling} is an option of --algorithm {', '.join(owners)}; the algorithm here is {algorithm}"
     bare = spelling.lstrip("-")
     candidates = [other for other in known if not other.startswith("--no_") or bare.startswith("no")]
     longer = [other for other in candidates if other.lstrip("-").startswith(bare)] if len(bare) > 2 else []

@@ -117,4 +117,4 @@ def test_a_frozen_run_attends_to_cached_tokens(tmp_path, cache):
     words = ["--algorithm", "fixmatch", "--fusion", "cross_attention", "--freeze", "image,text", "--text_tokens", 8]
     done = run_main(*TINY, *words, "--image_grid", 2, "--cache_dir", cache, "--save_dir", tmp_path)
     assert done.code == 0, done.err
-    assert "image, text frozen" in done.out.replace("text, image", "image, text")
+    assert "image, text frozen" in done.out

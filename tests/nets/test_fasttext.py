@@ -17,15 +17,25 @@ from training.run_folder import RunFolder
 
 
 def test_a_text_is_the_mean_of_its_tokens_vectors():
-    encoder = FastTextEncoder(vocabulary=4, width=2)
+    encoder = FastTextEncoder(vocabulary=4, width=4).eval()  # times √4, and no token left out
     with torch.no_grad():
-        encoder.vectors.weight.copy_(torch.tensor([[9.0, 9.0], [1.0, 0.0], [0.0, 2.0], [5.0, 4.0]]))
+        encoder.vectors.weight.copy_(torch.tensor([[9.0, 9.0], [1.0, 0.0], [0.0, 2.0], [5.0, 4.0]]).repeat(1, 2) / 2)
     mask = torch.tensor([[True, True, False], [True, True, True], [False, False, False]])
     found = encoder(torch.tensor([[1, 2, 0], [3, 3, 1], [3, 3, 3]]), mask)
-    torch.testing.assert_close(found, torch.tensor([[0.5, 1.0], [11 / 3, 8 / 3], [0.0, 0.0]]))
+    torch.testing.assert_close(found[:, :2], torch.tensor([[0.5, 1.0], [11 / 3, 8 / 3], [0.0, 0.0]]))
     found.sum().backward()
-    expected = torch.tensor([0.0, 1 / 2 + 1 / 3, 1 / 2, 2 / 3])  # padding and the text without a token teach nothing
-    torch.testing.assert_close(encoder.vectors.weight.grad, expected.unsqueeze(1).expand(4, 2))
+    expected = 2 * torch.tensor([0.0, 1 / 2 + 1 / 3, 1 / 2, 2 / 3])  # padding and the text without a token teach nothing
+    torch.testing.assert_close(encoder.vectors.weight.grad, expected.unsqueeze(1).expand(4, 4))
+
+
+def test_in_training_some_tokens_are_left_out_and_the_mean_is_of_the_others():
+    encoder = FastTextEncoder(vocabulary=2, width=4)
+    torch.manual_seed(0)
+    text, mask = torch.ones(200, 5, dtype=torch.long), torch.ones(200, 5, dtype=torch.bool)
+    mixed = torch.cat([torch.zeros(200, 5, dtype=torch.long), text], dim=1)
+    assert (encoder(text, mask) - encoder.eval()(text, mask)).abs().max() < 1e-6
+    means = encoder.train()(mixed, torch.cat([mask, mask], dim=1))
+    assert means[:, 0].std() > 0.01 * encoder.vectors.weight.std() and len(means.unique(dim=0)) > 20
 
 
 def test_a_net_with_it_is_rebuilt_and_does_not_depend_on_padding(tmp_path):

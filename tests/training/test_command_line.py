@@ -111,7 +111,7 @@ def test_a_boolean_whose_default_is_true_and_one_with_a_short_form():
         ("--algorithm scdr", ["--algorithm scdr", "scrd"]),
         ("--algorithm ../scrd", ["there is none of that name"]),
         ("--algorithm fixmatch --plf code", ["--plf is an option of --algorithm scrd", "here is fixmatch"]),
-        ("--algorithm supervised --threshold 0.9", ["--threshold is an option of --algorithm fixmatch"]),
+        ("--algorithm supervised --threshold 0.9", ["--threshold is an option of --algorithm", "fixmatch"]),
     ],
 )
 def test_mistakes_are_named(capsys, line, words):
