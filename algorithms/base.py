@@ -71,13 +71,14 @@ class Algorithm(nn.Module, ABC):
     in O(batch). `forward` is `step`, so that DistributedDataParallel can wrap an algorithm like any module. `teacher`
     is the exponential moving average of `net`; it is no submodule, gets no gradient and is always in evaluation mode.
     With `restarts_average` it begins anew, from the net as it is, at the first step of every epoch, and its momentum
-    is --ema_m from the first step on.
+    is --ema_m from the first step on. With `reads_teacher` the posts must have the probabilities of a text teacher.
     """
 
     name: ClassVar[str]
     labelled_views: ClassVar[tuple[str, ...]] = ("weak",)
     unlabelled_views: ClassVar[tuple[str, ...]] = ("weak", "strong")
     restarts_average: ClassVar[bool] = False
+    reads_teacher: ClassVar[bool] = False
 
     class_weight: Tensor  # (C,)
     logit_shift: Tensor  # (C,)

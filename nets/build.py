@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig
 
-from nets.encoders import TEXT_NAMES, ImageEncoder, TextEncoder, image_encoder, small_text_config
+from nets.encoders import TEXT_NAMES, ImageEncoder, image_encoder, small_text_config
 from nets.options import NetOptions
 from nets.post_net import Encoders, PostNet
 
@@ -92,7 +92,7 @@ def build_net(
             config = _hub_config(hub_name(options))
         else:
             config = small_text_config(vocabulary, text_length)
-        text = TextEncoder(source or config, options.text_pooling)
+        text = kind.text_encoder(source or config, options.text_pooling, num_classes)
     net = kind.from_options(options, Encoders(text, image), num_classes)
     plan = Plan(
         options.net, num_classes, asdict(options), image.plan if image else None, text.pooling if text else None
@@ -119,9 +119,10 @@ def save_plan(plan: Plan, text: nn.Module | None, folder: Path) -> None:
 def rebuild(folder: Path) -> PostNet:
     """The net that `save_plan` described in `folder`, with random weights."""
     plan = Plan(**json.loads((folder / PLAN_FILE).read_text(encoding="utf-8")))
+    kind = find(plan.net)
     image = image_encoder(plan.image) if plan.image else None
     text = None
     if plan.text_pooling:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder / TEXT_FOLDER, trust_remote_code=False)
-        text = TextEncoder(config, plan.text_pooling)
-    return find(plan.net).from_options(NetOptions(**plan.options), Encoders(text, image), plan.num_classes)
+        text = kind.text_encoder(config, plan.text_pooling, plan.num_classes)
+    return kind.from_options(NetOptions(**plan.options), Encoders(text, image), plan.num_classes)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from datasets.batch import Batch
 from nets.encoders import ImageEncoder, TextEncoder
@@ -70,6 +71,11 @@ class PostNet(nn.Module, ABC):
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> PostNet:
         """The net that resolved options ask for; a subclass with options of its own passes them on."""
         return cls(encoders, num_classes, options.feature_dim, options.dropout)
+
+    @classmethod
+    def text_encoder(cls, source: str | PretrainedConfig, pooling: str, num_classes: int) -> TextEncoder:
+        """What it reads texts with; a subclass may have an encoder of its own, for which the classes count."""
+        return TextEncoder(source, pooling)
 
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__()

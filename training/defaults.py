@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+from datasets.text import rule_of
 from nets.options import NetOptions
 from training.command_line import Options
 
@@ -45,7 +46,7 @@ def resolve(options: Options) -> Options:
         num_train_iter=64 if small else 512,
         lr=1e-3 if not live else 5e-4 if scratch else 1e-4,
     )
-    data = _fill(options.data, image_size=options.world.world_size if small else 0)
+    data = _fill(options.data, image_size=options.world.world_size if small else 0, text_rule=_text_rule(net))
     return replace(options, net=net, training=training, data=data)
 
 
@@ -56,6 +57,13 @@ def _image_net(options: NetOptions, small: bool) -> str:
     from nets.encoders import image_weights_net
 
     return image_weights_net(options.image_weights) or "resnet18"
+
+
+def _text_rule(options: NetOptions) -> str:
+    """How the text net's own texts were rewritten."""
+    from nets.build import hub_name
+
+    return rule_of(hub_name(options) if options.text_weights in ("", "none") else options.text_weights)
 
 
 def _fill(group: Any, **defaults: Any) -> Any:
