@@ -235,7 +235,13 @@ def open_posts(
     if options.num_classes and options.num_classes != len(store.classes):
         found = ", ".join(store.classes)
         raise ValueError(f"--num_classes {options.num_classes}, but the posts have {len(store.classes)}: {found}")
-    return store if options.labels_from == "given" else PostStore(store.path, options.labels_from)
+    if options.labels_from == "given":
+        return store
+    store = PostStore(store.path, options.labels_from)
+    print(
+        f"labels are a text teacher's, of {int((store.label >= 0).sum()):,} posts; figures say how well it is matched"
+    )
+    return store
 
 
 def _ingest_places(

@@ -9,9 +9,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from main import main
+import main as house
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "teacher.yaml"
+NET = "sequence_classifier"
 
 
 def after(assembly: Any, folder: Any, answers: Any) -> str:
@@ -21,5 +22,14 @@ def after(assembly: Any, folder: Any, answers: Any) -> str:
     return make_teacher(assembly, folder, answers)
 
 
+def main(argv: list[str]) -> int:
+    """Train by main.py, then calibrate and keep the teacher in `<run>/teacher`."""
+    options = house.read_options(argv, CONFIG)
+    if options.net.net != NET or options.net.freeze:
+        print(f"train_teacher.py: a teacher is trained with --net {NET} and nothing frozen", file=sys.stderr)
+        return 2
+    return house.main(argv, CONFIG, after)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:], CONFIG, after))
+    raise SystemExit(main(sys.argv[1:]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from datasets.posts import SENTIMENTS
 from datasets.text import RULE_KEY
 from datasets.tokens import save_tokenizer
 from evaluation.calibration import fit_temperature, with_temperature
@@ -19,7 +20,6 @@ from training.assembly import Assembly
 from training.outcome import validate
 from training.run_folder import RunFolder
 
-TEACHER_FOLDER = "teacher"
 TEMPERATURE_KEY = "calibration_temperature"
 SCORES_FILE = "scores.json"
 
@@ -30,22 +30,21 @@ def make_teacher(assembly: Assembly, folder: RunFolder, answers: Predictions) ->
 
     The temperature is fitted on the validation posts and divided out of the layer that gives the logits, so whoever
     loads the folder reads calibrated probabilities; config.json names temperature, classes and how texts are rewritten.
-    Raises ValueError for a net that is no transformers classifier.
+    The net must be the sequence_classifier, its encoder trained.
     """
     encoder = assembly.ema.net.encoders.live["text"]  # type: ignore[union-attr, index]
-    if not isinstance(encoder, ClassifierEncoder):
-        raise ValueError("a teacher is trained with --net sequence_classifier and without --freeze text")
+    assert isinstance(encoder, ClassifierEncoder)
     held_out = validate(assembly, assembly.ema.net)[1]
     temperature = fit_temperature(held_out.probabilities, held_out.label)
     probabilities, label = answers.probabilities, answers.label
-    path = folder.path / TEACHER_FOLDER
+    path = folder.teacher
     _save(encoder, assembly, temperature, path)
     classes = assembly.store.classes
     scores = {
         "before": score(probabilities, label, classes),
         "after": score(with_temperature(probabilities, temperature), label, classes),
     }
-    if classes == ("negative", "neutral", "positive"):
+    if classes == SENTIMENTS:
         texts = assembly.store.texts(answers.rows)
         scores["lexicon"] = score(Lexicon()(texts), label, classes)
     content = {"temperature": temperature, **scores}

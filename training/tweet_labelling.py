@@ -29,7 +29,7 @@ from nets.text_teacher import TextTeacher
 from training.distributed import ALONE, Processes
 
 CHUNK = 4096
-"""Texts of a chunk: what a kill loses at most."""
+"""Texts of a chunk; a kill loses the two that are under way."""
 FORMAT = 1
 LENGTH = 128
 """Tokens of a text at most."""
@@ -87,7 +87,11 @@ class NetTeacher:
         self.name, self.device, self.token_budget = source, device, token_budget
         net = TextTeacher(source)
         self.rule = rule_of(source)
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"--teacher {source}: its tokenizer cannot be loaded ({reason})") from error
         self.tokens = TokenCache(store, tokenizer, min(LENGTH, net.longest), folder, rule=self.rule)
         self.special = tokenizer.num_special_tokens_to_add()
         self.amp = torch.bfloat16 if device.type == "cuda" else None

@@ -35,7 +35,8 @@ def write_classifier(
     net = AutoModelForSequenceClassification.from_config(config)
     with torch.no_grad():
         for parameter in net.parameters():
-            parameter.normal_(0, 0.3)
+            if parameter.ndim > 1:
+                parameter.normal_(0, 0.3)
     net.save_pretrained(folder / "teacher")
     tokenizer.save_pretrained(folder / "teacher")
     return folder / "teacher"

@@ -45,8 +45,8 @@ for name, value in (("write_file", killed_in_a_chunk), ("set_columns", killed_be
         store, teacher, output, cache = sys.argv[1:]
         main(LabelOptions(Path(store), teacher, output, gpu=-1, cache_dir=cache, token_budget=64))
         os._exit(0)
-    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(list(Path(sys.argv[4]).glob("teachers/*/*.npy"))),
-          Path(sys.argv[3]).exists(), flush=True)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print("ended", code, len(list(Path(sys.argv[4]).glob("teachers/*/*.npy"))), Path(sys.argv[3]).exists(), flush=True)
 """
 
 
@@ -105,16 +105,9 @@ def test_a_table_becomes_a_store_with_answers(tmp_path: Path, capsys: pytest.Cap
 
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", 3)
-    command = [
-        sys.executable,
-        "scripts/label_tweets.py",
-        str(store),
-        "--teacher",
-        str(tmp_path / "nowhere"),
-        "--gpu",
-        "-1",
-    ]
-    done = subprocess.run([*command, "--cache_dir", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    words = [store, "--teacher", tmp_path / "nowhere", "--gpu", -1, "--cache_dir", tmp_path]
+    command = [sys.executable, "scripts/label_tweets.py", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "no classifier could be loaded" in done.stderr
     angry = tmp_path / "angry"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +12,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from evaluation.calibration import with_temperature
 from evaluation.metrics import calibration_error
-from main import main
-from scripts.train_teacher import CONFIG, after
+from scripts.train_teacher import main
 from tests.nets.classifiers import write_classifier
-from tests.runs import ROOT
 from training.command_line import load_options
 from training.outcome import load_model
 from training.run_folder import RunFolder
@@ -46,7 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     words = ["--train_data_dir", train, "--test_data_dir", test, "--text_weights", source, "--num_train_iter", 25]
     words += ["--epoch", 2, "--lr", 0.01, "--encoder_lr", 0.01, "--val_ratio", 0.3, "--text_length", 24]
     words += ["--save_dir", folder / "runs", "--cache_dir", folder / "cache", "--gpu", -1]
-    assert main([str(word) for word in words], CONFIG, after) == 0
+    assert main([str(word) for word in words]) == 0
     return RunFolder(folder / "runs" / "main")
 
 
@@ -89,9 +85,7 @@ def test_the_preset_gives_way_to_the_command_line(trained: RunFolder) -> None:
     assert (options.training.num_train_iter, options.data.text_length) == (25, 24)
 
 
-def test_another_net_is_no_teacher(trained: RunFolder) -> None:
-    words = ["--config", str(trained.options), "--net", "text", "--num_train_iter", "1", "--epoch", "1"]
-    command = [sys.executable, "scripts/train_teacher.py", *words, "--save_name", "other", "--feature_dim", "8"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "a teacher is trained with --net sequence_classifier" in done.stderr and "Traceback" not in done.stderr
+@pytest.mark.parametrize("words", [["--net", "text"], ["--freeze", "text"]])
+def test_what_is_no_teacher_is_refused_before_it_is_trained(words: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert main(words) == 2
+    assert "a teacher is trained with --net sequence_classifier and nothing frozen" in capsys.readouterr().err
