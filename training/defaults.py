@@ -10,7 +10,7 @@ from nets.options import NetOptions
 from training.command_line import Options
 
 SCRATCH_DIM, PRETRAINED_DIM = 128, 512
-NETS = {"scrd": "scrd", "scrd_released": "scrd_released"}
+NETS = {"scrd": "scrd", "scrd_released": "scrd_released", "distillation": "image"}
 """The net that an algorithm is made for, where it is not the plain one."""
 PLAIN_NET = "concat"
 

@@ -44,7 +44,8 @@ class RAdam(torch.optim.Optimizer):
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             if parameters:
-                self._step(parameters, group["lr"], *group["betas"], group["eps"], group["weight_decay"])
+                beta1, beta2 = group["betas"]
+                self._step(parameters, group["lr"], beta1, beta2, group["eps"], group["weight_decay"])
 
     def _step(
         self, parameters: list[Tensor], lr: float, beta1: float, beta2: float, eps: float, weight_decay: float
@@ -56,7 +57,8 @@ class RAdam(torch.optim.Optimizer):
                 self.state[parameter] = state
         device = parameters[0].device
         kept = torch.ones((), device=device) if self.found_inf is None else 1 - self.found_inf.to(torch.float32)
-        gradients = [torch.where(kept > 0, parameter.grad, 0) for parameter in parameters]
+        found = (parameter.grad for parameter in parameters)
+        gradients = [torch.where(kept > 0, gradient, 0) for gradient in found if gradient is not None]
         means, squares, steps = (
             [self.state[parameter][name] for parameter in parameters] for name in ("exp_avg", "exp_avg_sq", "step")
         )

@@ -140,7 +140,7 @@ def test_the_store_has_the_answers_and_the_file_those_that_there_are(tmp_path: P
 
 def test_texts_without_a_word_are_listed(source: str, tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "store") as writer:
-        writer.add("a", text="good sun")
+        writer.add("a", text="good sun " * 6)
         writer.add("b", text="\u200b")
     store = PostStore(tmp_path / "store")
     teacher = net_teacher(store, source, tmp_path)
@@ -160,7 +160,8 @@ def test_a_store_of_two_classes_gets_these(tmp_path: Path) -> None:
     assert column is not None and column.shape == (POSTS, 2)
     there = store.has_text
     np.testing.assert_allclose(column[there].sum(1), 1, rtol=1e-5)
-    np.testing.assert_allclose(column[there, 1], (answers[:, 2] / (answers[:, 0] + answers[:, 2]))[there], rtol=1e-5)
+    negative, _, positive = answers[there].T
+    np.testing.assert_allclose(column[there, 1], positive / (negative + positive), rtol=1e-5)
     other = write_store(tmp_path / "other", ("angry", "sad"))
     with pytest.raises(ValueError, match="has the class angry, of which a sentiment teacher knows nothing"):
         write_answers(other, LexiconTeacher(other), answers, None)
