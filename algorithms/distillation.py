@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from algorithms.base import Algorithm, Losses, Step, Task
 from algorithms.options import UnlabelledOptions
@@ -35,6 +36,7 @@ class Distillation(Algorithm):
     unlabelled_views = ("strong",)
     reads_teacher = True
 
+    thresholds: Tensor  # (C,)
     answered: Tensor  # (C,): answers learned from so far, by class; starts at 1 each
 
     @dataclass(frozen=True)
@@ -97,38 +99,37 @@ class Distillation(Algorithm):
         known = [labelled[view] for view in self.labelled_views]
         unknown = unlabelled[self.unlabelled_views[0]]
         *answers, guess = self.predict(*known, unknown)
-        target, pseudo = self.lesson(unknown, guess.logits.dtype)
+        target, pseudo = self.lesson(unknown)
         terms = {"unsup_loss": (self.options.ulb_loss_ratio, consistency_loss(guess.logits, target, pseudo.mask))}
         for batch, answer in zip(known, answers, strict=True):
             terms["sup_loss"] = self.options.labelled_weight, self.labelled_loss(answer.logits, batch.label)
         return self.combine(pseudo, **terms)
 
     @torch.no_grad()
-    def lesson(self, batch: Batch, dtype: torch.dtype = torch.float32) -> tuple[Tensor, PseudoLabels]:
+    def lesson(self, batch: Batch) -> tuple[Tensor, PseudoLabels]:
         """(B, C) targets of the posts, and what the teacher says of them; `mask` is w(u)."""
-        options = self.options
-        said = batch.teacher if batch.teacher is not None else torch.zeros(
-            len(batch), self.num_classes, device=batch.index.device
-        )  # fmt: skip
-        spoke = (said.sum(dim=1) > 0).to(dtype)
-        probabilities = sharpen(said.to(dtype), options.teacher_temperature)
-        if self.alignment is not None:
-            probabilities = self.alignment(probabilities)
+        options, classes = self.options, self.num_classes
+        said = batch.teacher
+        if said is None:
+            said = torch.zeros(len(batch), classes, device=batch.index.device)
+        spoke = said.sum(dim=1) > 0
+        # as it is at 1: a threshold is met by the very number that the teacher gave
+        probabilities = said if options.teacher_temperature == 1 else sharpen(said, options.teacher_temperature)
+        if self.alignment is not None:  # which must not take silence for an answer
+            usual = self.alignment.mean_prediction
+            probabilities = self.alignment(torch.where(spoke.unsqueeze(1), probabilities, usual))
         confidence = probabilities.amax(dim=1)
         label = first_largest(probabilities)
-        target = probabilities
+        target, weight = probabilities, spoke.to(torch.float32)
         if options.distillation_target == "hard":
-            target = torch.nn.functional.one_hot(label, self.num_classes).to(dtype)
-            weight = spoke * (confidence > self.thresholds[label]).to(dtype)
-        elif options.distillation_target == "soft":
-            weight = spoke
-        else:
-            weight = spoke * (self.num_classes * confidence - 1) / (self.num_classes - 1)
+            target = one_hot(label, classes).to(torch.float32)
+            weight = weight * (confidence > self.thresholds[label])
+        elif options.distillation_target == "weighted":
+            weight = weight * (classes * confidence - 1) / (classes - 1)
         if options.teacher_balance:
             self.answered.add_((target * weight.unsqueeze(1)).sum(dim=0))
-            weight = weight * (target @ (self.answered.mean() / self.answered).to(dtype))
-        smoothing = options.label_smoothing
-        target = (1 - smoothing) * target + smoothing / self.num_classes
+            weight = weight * (target @ (self.answered.mean() / self.answered))
+        target = (1 - options.label_smoothing) * target + options.label_smoothing / classes
         return target, PseudoLabels(probabilities, confidence, label, weight)
 
 

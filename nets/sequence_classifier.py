@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class ClassifierEncoder(TextEncoder):
     def __init__(self, source: str | PretrainedConfig, num_classes: int) -> None:
         nn.Module.__init__(self)
         encoder = None if isinstance(source, PretrainedConfig) else pretrained_text(source)[0]
-        config = copy.deepcopy(source if encoder is None else encoder.config)
+        config: Any = copy.deepcopy(source if encoder is None else encoder.config)
         config.num_labels = num_classes
         self.net = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=False)
         if encoder is not None:

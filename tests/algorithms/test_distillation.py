@@ -112,6 +112,28 @@ def test_soft_answers_are_balanced_by_their_shares():
     torch.testing.assert_close(pseudo.mask, SAID @ (counts.mean() / counts))
 
 
+def test_a_threshold_is_strict_to_the_last_bit():
+    said = torch.rand(4000, 1, generator=torch.Generator().manual_seed(0)) / 2 + 0.5
+    answers = torch.cat([said, 1 - said, torch.zeros_like(said)], dim=1)
+    batch = replace(posts(4000, labelled=False), teacher=answers)
+    algorithm = make("distillation", distillation_target="hard")
+    for row in (0, 7, 12):
+        algorithm.thresholds.fill_(said[row, 0])
+        mask = algorithm.lesson(batch)[1].mask
+        assert mask[row] == 0 and mask.sum() == (said > said[row]).sum()
+
+
+def test_silence_is_no_answer_to_the_alignment():
+    algorithm = make("distillation", align="uniform")
+    silent = replace(taught(), teacher=torch.zeros_like(SAID))
+    before = algorithm.alignment.mean_prediction.clone()
+    algorithm.lesson(taught())
+    after = algorithm.alignment.mean_prediction.clone()
+    assert not torch.equal(before, after)
+    algorithm.lesson(silent)
+    torch.testing.assert_close(algorithm.alignment.mean_prediction, after)
+
+
 def test_of_equal_probabilities_the_first_is_taken():
     values = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.4, 0.4], [1 / 3, 1 / 3, 1 / 3]])
     assert first_largest(values).tolist() == [0, 1, 0]
