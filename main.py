@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from datasets.folders import DISK_ERRORS
 from training.command_line import Options, parse
 
+After = Callable[[Any, Any, Any], str]
+"""What is made of a finished run: from its Assembly, its RunFolder and its answers for the test posts to what is
+printed."""
 
-def read_options(argv: list[str]) -> Options:
-    """The options of `argv`; a run that is resumed or evaluated again has those it was started with beneath them."""
-    options = parse(argv)
+
+def read_options(argv: list[str], preset: Path | None = None) -> Options:
+    """The options of `argv`; beneath them those of the file `preset`, or, for a run that is resumed or evaluated again,
+    those it was started with."""
+    options = parse(argv, under=preset)
     saved = Path(options.run.save_dir) / options.run.save_name / "options.yaml"
     again = options.run.resume or options.run.eval_only
     return parse(argv, under=saved) if again and saved.is_file() else options
 
 
-def run(options: Options, argv: list[str]) -> int:
-    """One run. Raises ValueError, with one sentence for the user, where something cannot be done."""
+def run(options: Options, argv: list[str], after: After | None = None) -> int:
+    """One run; `after` reads the finished one and tells of it.
+
+    Raises ValueError, with one sentence for the user, where something cannot be done.
+    """
     import torch
 
     from training.assembly import assemble, choose_device
@@ -42,19 +52,25 @@ def run(options: Options, argv: list[str]) -> int:
                 check_split(assembly, folder)
             summary = None if options.run.eval_only else train(assembly, folder)
             if processes.first:
-                print(describe(conclude(assembly, folder, summary, argv), folder))
+                results, answers = conclude(assembly, folder, summary, argv)
+                print(describe(results, folder))
+                if after is not None:
+                    print(after(assembly, folder, answers))
     finally:
         stop_processes()
     return 0
 
 
-def main(argv: list[str]) -> int:
-    """Run the command line `argv`; a user's mistake is one sentence on stderr and exit code 2."""
+def main(argv: list[str], preset: Path | None = None, after: After | None = None) -> int:
+    """Run the command line `argv`; a user's mistake is one sentence on stderr and exit code 2.
+
+    `preset` is a file of options that the command line wins over; `after` reads the finished run and tells of it.
+    """
     warnings.simplefilter("default", UserWarning)
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
-    options = read_options(argv)
+    options = read_options(argv, preset)
     try:
-        return run(options, argv)
+        return run(options, argv, after)
     except ValueError as error:
         print(f"main.py: {error}", file=sys.stderr)
     except OSError as error:

@@ -81,7 +81,8 @@ class Algorithm(nn.Module, ABC):
     first step of every epoch, and its momentum is --ema_m from the first step on. `replicated` names those parts of
     the state (buffers, or modules of buffers) that every process updates alike, from what `algorithms.gather` gives it,
     and that pass over posts whose prediction is not finite: the trainer neither restores nor shares them, so their size
-    costs it nothing.
+    costs it nothing. With `reads_teacher` the posts must have the probabilities
+    of a text teacher.
     """
 
     name: ClassVar[str]
@@ -89,6 +90,7 @@ class Algorithm(nn.Module, ABC):
     unlabelled_views: ClassVar[tuple[str, ...]] = ("weak", "strong")
     restarts_average: ClassVar[bool] = False
     replicated: ClassVar[tuple[str, ...]] = ()
+    reads_teacher: ClassVar[bool] = False
 
     class_weight: Tensor  # (C,)
     logit_shift: Tensor  # (C,)

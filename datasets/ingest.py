@@ -215,6 +215,7 @@ def open_posts(
     Raises ValueError as readers and `ingest` do, and where the posts do not have --num_classes classes.
     """
     places = source_paths(options)
+    labels_needed = labels_needed and options.labels_from == "given"
     if len(places) == 1 and options.dataset in ("auto", "store") and is_store(places[0][0]):
         store = PostStore(places[0][0])
         print(f"{store.path}: {len(store):,} posts")
@@ -232,6 +233,12 @@ def open_posts(
     if options.num_classes and options.num_classes != len(store.classes):
         found = ", ".join(store.classes)
         raise ValueError(f"--num_classes {options.num_classes}, but the posts have {len(store.classes)}: {found}")
+    if options.labels_from == "given":
+        return store
+    store = PostStore(store.path, options.labels_from)
+    print(
+        f"labels are a text teacher's, of {int((store.label >= 0).sum()):,} posts; figures say how well it is matched"
+    )
     return store
 
 

@@ -32,6 +32,9 @@ class DataOptions:
     """Number of classes the posts must have; 0: as many as there are."""
     num_labels: Annotated[int, tyro.conf.arg(aliases=["-nl"])] = 600
     """Labelled posts to train with; 0: all that there are."""
+    labels_from: Literal["given", "teacher"] = "given"
+    """Whose labels count, in training, validation and test: those given with the posts, or a text teacher's most
+    probable class, which the store must have (scripts/label_tweets.py)."""
     label_balance: Literal["equal", "proportional"] = "equal"
     """The same number of labelled posts for each class, or as the classes are distributed."""
     include_lb_to_ulb: bool = True
@@ -63,6 +66,12 @@ class DataOptions:
     strong_image: float = -1.0
     """How far a strong view may turn, shift, recolour and cover an image, from 0 (not at all) to 1 (RandAugment and
     Cutout); -1: 0.3 on the synthetic world, where colours tell the sentiment, else 1."""
+    text_rule: Literal["auto", "none", "twitter_roberta", "bertweet"] = "auto"
+    """How texts are rewritten before they are read: not at all, mentions and links masked as for Cardiff NLP's Twitter
+    models, or as for BERTweet; auto: as the text net was trained."""
+    length_window: int = 0
+    """Batches among which training posts are sorted by the length of their text, so that little padding is computed;
+    the batches then come in random order. 0: posts are not sorted."""
     strong_text: float = 0.15
     """Share of the tokens that a strong view masks, drops or swaps."""
     modality_dropout: float = 0.0
@@ -81,6 +90,7 @@ class DataOptions:
             "num_workers": 0,
             "image_size": 0,
             "text_length": 4,
+            "length_window": 0,
         }
         for name, low in at_least.items():
             if getattr(self, name) < low:

@@ -10,6 +10,7 @@ Labels are stored by name and read as ids: the position in `classes`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.posts import Post
+from datasets.posts import SENTIMENTS, Post
 from datasets.store_format import CORE, FORMAT, LABELS, RESERVED, SPLITS, column_as, is_store, order_classes, write_file
 from datasets.store_writer import StoreWriter
 
@@ -41,14 +42,16 @@ class PostStore:
     """A post store opened for reading. Pickles as its path and is opened again where it arrives (a loader's worker).
 
     `path`, `classes` (names in the order of their ids), `fingerprint` (sha256 of all that ingest wrote; columns added
-    by `set_columns` do not change it), `columns` (the names of all columns). Raises ValueError for what is no whole
-    store.
+    by `set_columns` do not change it), `columns` (the names of all columns). Posts that nobody labelled and a teacher
+    answered have the teacher's classes. With `labels_from` "teacher" its most probable class is the label of every post
+    that it answered, and the fingerprint covers what it said. Raises ValueError for what is no whole store, and where
+    there is no teacher to take labels from.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, labels_from: str = "given") -> None:
         self.path = Path(path).resolve()
+        self.labels_from = labels_from
         about = _read_about(self.path)
-        self.classes: tuple[str, ...] = tuple(about["classes"])
         self.fingerprint: str = about["fingerprint"]
         self.source: str = about["source"]
         self._batches: list[pa.RecordBatch] = []
@@ -62,9 +65,18 @@ class PostStore:
         self._stops = np.cumsum([batch.num_rows for batch in self._batches])
         self._added = sorted(path.stem for path in (self.path / "columns").glob("*.npy"))
         self.columns: tuple[str, ...] = tuple(dict.fromkeys([*about["columns"], *self._added]))
+        answered = SENTIMENTS if "teacher" in self.columns else ()
+        self.classes: tuple[str, ...] = tuple(about["classes"]) or answered
+        if labels_from == "teacher":
+            if self.teacher is None:
+                raise ValueError(
+                    f"--labels_from teacher: {self.path} has no teacher's answers; "
+                    f"have them written by scripts/label_tweets.py {self.path}"
+                )
+            self.fingerprint = hashlib.sha256((self.fingerprint + self.teacher_fingerprint).encode()).hexdigest()
 
-    def __reduce__(self) -> tuple[type[PostStore], tuple[Path]]:
-        return PostStore, (self.path,)
+    def __reduce__(self) -> tuple[type[PostStore], tuple[Path, str]]:
+        return PostStore, (self.path, self.labels_from)
 
     def __len__(self) -> int:
         return int(self._stops[-1])
@@ -101,6 +113,8 @@ class PostStore:
     @cached_property
     def label(self) -> np.ndarray:
         """(N,) int64 class id of each post, -1 where nobody gave one."""
+        if self.labels_from == "teacher" and self.teacher is not None:
+            return np.where(self.teacher.sum(axis=1) > 0, self.teacher.argmax(axis=1), -1)
         return self._class_ids("label")
 
     @cached_property
@@ -159,6 +173,12 @@ class PostStore:
         if "teacher" not in self.columns:
             return None
         return np.concatenate([chunk.flatten().to_numpy() for chunk in self.chunks("teacher")]).reshape(len(self), -1)
+
+    @cached_property
+    def teacher_fingerprint(self) -> str:
+        """sha256 of the teacher's probabilities."""
+        assert self.teacher is not None
+        return hashlib.sha256(np.ascontiguousarray(self.teacher, "<f4").tobytes()).hexdigest()
 
     def column(self, name: str) -> np.ndarray:
         """The whole column (N, …): numbers as numbers (NaN where null), text as objects, labels as class ids.
@@ -263,7 +283,7 @@ def set_columns(path: Path | str, **columns: np.ndarray) -> None:
             raise ValueError(f"{path}: column {name!r} has {len(values):,} rows, the store {about['rows']:,}")
         if values.dtype.kind not in "biuf":
             raise ValueError(f"{path}: column {name!r} is no column of numbers but of {values.dtype}")
-        if name == "teacher" and values.shape != (about["rows"], len(about["classes"])):
+        if name == "teacher" and values.shape != (about["rows"], len(about["classes"]) or len(SENTIMENTS)):
             raise ValueError(f"{path}: teacher has the shape {values.shape}, it must have a column for each class")
         folder.mkdir(exist_ok=True)
         temporary = folder / f"{name}.partial"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from datasets.folders import new_folder
+from datasets.text import rewriter
 
 if TYPE_CHECKING:
     from datasets.store import PostStore
@@ -96,12 +97,21 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
 class TokenCache:
     """The token ids of one text column of a store: ragged, memory-mapped, built once.
 
-    Built on first use in a sub-folder of `folder` named by the fingerprints of store and tokenizer, the column and
-    `length` (tokens at most, special ones included); opened from there ever after. Posts without a text have no
-    tokens. Pickles as its path, so worker processes share the mapped file.
+    Built on first use in a sub-folder of `folder` named by the fingerprints of store and tokenizer, the column,
+    `length` (tokens at most, special ones included) and `rule` (how texts are rewritten first, one of
+    datasets.text.TEXT_RULES); opened from there ever after. Posts without a text have no tokens. Pickles as its path,
+    so worker processes share the mapped file.
     """
 
-    def __init__(self, store: PostStore, tokenizer: Any, length: int, folder: Path | str, column: str = "text") -> None:
+    def __init__(
+        self,
+        store: PostStore,
+        tokenizer: Any,
+        length: int,
+        folder: Path | str,
+        column: str = "text",
+        rule: str = "none",
+    ) -> None:
         """`column`: "text" or "paraphrase". Raises ValueError where the tokenizer cannot mask or the disk refuses."""
         assert column in ("text", "paraphrase")
         self.length = length
@@ -112,11 +122,11 @@ class TokenCache:
         self.pad_id: int = tokenizer.pad_token_id or 0  # masked out everywhere, so 0 does where there is none
         self.special_ids: tuple[int, ...] = tuple(sorted({*tokenizer.all_special_ids} - {tokenizer.unk_token_id}))
         """Ids that a strong view leaves alone. Unknown is not among them: it stands for a word of the text."""
-        key = repr((FORMAT, store.fingerprint, tokenizer_fingerprint(tokenizer), column, length))
+        key = repr((FORMAT, store.fingerprint, tokenizer_fingerprint(tokenizer), column, length, rule))
         self.fingerprint: str = hashlib.sha256(key.encode()).hexdigest()
         self.path = Path(folder) / f"tokens-{column}-{self.fingerprint[:16]}"
         if not self.path.is_dir():
-            _build(store, tokenizer, length, column, self.path)
+            _build(store, tokenizer, length, column, rule, self.path)
         self._open()
         if len(self) != len(store):
             raise ValueError(f"{self.path} holds {len(self)} texts for {len(store)} posts; delete that folder")
@@ -161,9 +171,10 @@ class TokenCache:
         return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-def _build(store: PostStore, tokenizer: Any, length: int, column: str, path: Path) -> None:
+def _build(store: PostStore, tokenizer: Any, length: int, column: str, rule: str, path: Path) -> None:
     """Tokenise a column in batches and write `ids.npy` and `offsets.npy`; O(1) memory a text but for its length."""
     read = store.texts if column == "text" else store.paraphrases
+    rewrite = rewriter(rule)
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 2**16 else np.int32)
     counts = np.zeros(len(store) + 1, dtype=np.int64)
     with new_folder(path) as folder:
@@ -177,7 +188,10 @@ def _build(store: PostStore, tokenizer: Any, length: int, column: str, path: Pat
                 if not there:
                     continue
                 encoded = tokenizer(
-                    [texts[place] for place in there], truncation=True, max_length=length, return_attention_mask=False
+                    [rewrite(texts[place]) for place in there],
+                    truncation=True,
+                    max_length=length,
+                    return_attention_mask=False,
                 )["input_ids"]
                 counts[1 + start + np.array(there)] = [len(ids) for ids in encoded]
                 file.write(np.concatenate([np.array(ids, dtype=dtype) for ids in encoded]).tobytes())

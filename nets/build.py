@@ -99,7 +99,8 @@ def build_net(
             options.image_net, options.image_weights, image_size, frozen, grid=_attended(kind, options)["image"]
         )
     if "text" in kind.reads:
-        text = _text_encoder(options, vocabulary, text_length, _attended(kind, options)["text"])
+        tokens = _attended(kind, options)["text"]
+        text = _text_encoder(kind, options, num_classes, vocabulary, text_length, tokens)
     net = kind.from_options(options, Encoders(text, image, kind.feature_dropout(options)), num_classes)
     plan = Plan(
         options.net, num_classes, asdict(options), image.plan if image else None, text.pooling if text else None,
@@ -114,8 +115,10 @@ def _attended(kind: type[PostNet], options: NetOptions) -> dict[str, int]:
     return {name: count if name in kind.attends else 0 for name, count in most.items()}
 
 
-def _text_encoder(options: NetOptions, vocabulary: int, text_length: int, tokens: int) -> TextEncoder | FastTextEncoder:
-    """The text encoder that resolved `options` ask for."""
+def _text_encoder(
+    kind: type[PostNet], options: NetOptions, num_classes: int, vocabulary: int, text_length: int, tokens: int
+) -> TextEncoder | FastTextEncoder:
+    """The text encoder that resolved `options` ask for, as this kind of net has it."""
     source = text_source(options)
     if options.text_net == FASTTEXT:
         return FastTextEncoder(vocabulary, tokens=tokens)
@@ -123,7 +126,7 @@ def _text_encoder(options: NetOptions, vocabulary: int, text_length: int, tokens
         config = _hub_config(hub_name(options))
     else:
         config = small_text_config(vocabulary, text_length)
-    return TextEncoder(source or config, options.text_pooling, tokens)
+    return kind.text_encoder(source or config, options.text_pooling, num_classes, tokens)
 
 
 def _hub_config(name: str) -> PretrainedConfig:
@@ -153,5 +156,5 @@ def rebuild(folder: Path) -> PostNet:
         text = FastTextEncoder(**plan.fasttext)
     elif plan.text_pooling:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder / TEXT_FOLDER, trust_remote_code=False)
-        text = TextEncoder(config, plan.text_pooling, attended["text"])
+        text = kind.text_encoder(config, plan.text_pooling, plan.num_classes, attended["text"])
     return kind.from_options(options, Encoders(text, image), plan.num_classes)

@@ -183,8 +183,11 @@ def small_text_config(vocabulary: int, length: int) -> BertConfig:
     )
 
 
-def _pretrained_text(source: str) -> tuple[nn.Module, set[str]]:
-    """The encoder in a folder or on the hub, and the names of the tensors that its weights do not hold."""
+def pretrained_text(source: str) -> tuple[nn.Module, set[str]]:
+    """The encoder in a folder or on the hub, and the tensors of its pooler that its weights do not hold.
+
+    Raises ValueError where it cannot be loaded or lacks any other tensor.
+    """
     try:
         net, report = AutoModel.from_pretrained(
             source, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
@@ -195,7 +198,14 @@ def _pretrained_text(source: str) -> tuple[nn.Module, set[str]]:
             "give --text_weights FOLDER with its config, weights and tokenizer, "
             "or --text_net small --text_weights none to train one from scratch"
         ) from error
-    return net, set(report["missing_keys"])
+    missing = set(report["missing_keys"])
+    pooler_missing = {key for key in missing if key.startswith("pooler.")}
+    if missing - pooler_missing:
+        raise ValueError(
+            f"--text_net or --text_weights {source}: weights and config do not belong together, "
+            f"{len(missing)} tensors are missing, as {min(missing - pooler_missing)}"
+        )
+    return net, pooler_missing
 
 
 class TextEncoder(nn.Module):
@@ -209,17 +219,11 @@ class TextEncoder(nn.Module):
 
     def __init__(self, source: str | PretrainedConfig, pooling: str, tokens: int = 0) -> None:
         super().__init__()
-        missing: set[str] = set()
+        pooler_missing: set[str] = set()
         if isinstance(source, PretrainedConfig):
             self.net = AutoModel.from_config(source, dtype=torch.float32, trust_remote_code=False)
         else:
-            self.net, missing = _pretrained_text(source)
-        pooler_missing = {key for key in missing if key.startswith("pooler.")}
-        if missing - pooler_missing:
-            raise ValueError(
-                f"--text_net or --text_weights {source}: weights and config do not belong together, "
-                f"{len(missing)} tensors are missing, as {min(missing - pooler_missing)}"
-            )
+            self.net, pooler_missing = pretrained_text(source)
         if pooling == "pooler" and (pooler_missing or getattr(self.net, "pooler", None) is None):
             raise ValueError(f"--text_pooling pooler: {source} has no pooler; use mean or cls")
         if pooling != "pooler" and getattr(self.net, "pooler", None) is not None:
@@ -235,16 +239,20 @@ class TextEncoder(nn.Module):
             return mask.to(torch.long)
         return mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
 
-    def forward(self, text: Tensor, mask: Tensor) -> Tensor:
-        """(B, L) ids and (B, L) bool mask to (B, width). A row without any token: finite values that mean nothing."""
-        given = mask
+    def run(self, text: Tensor, mask: Tensor) -> tuple[Any, Tensor]:
+        """What the transformers net answers to (B, L) ids and (B, L) bool mask, and the mask that it was given: a row
+        without any token shows its first one, so that its answer is finite."""
         nothing = ~mask.any(dim=1, keepdim=True)
         first = torch.zeros_like(mask)
         first[:, 0] = True
         mask = mask | (nothing & first)  # attention over no token at all is not a number, and so is its gradient
-        answer = self.net(input_ids=text, attention_mask=self._attention_mask(mask))
-        pooled = self._pool(answer, mask)
-        return self.layout.pack(pooled, answer.last_hidden_state, given) if self.layout.count else pooled
+        return self.net(input_ids=text, attention_mask=self._attention_mask(mask)), mask
+
+    def forward(self, text: Tensor, mask: Tensor) -> Tensor:
+        """(B, L) ids and (B, L) bool mask to (B, width). A row without any token: finite values that mean nothing."""
+        answer, shown = self.run(text, mask)
+        pooled = self._pool(answer, shown)
+        return self.layout.pack(pooled, answer.last_hidden_state, mask) if self.layout.count else pooled
 
     def _pool(self, answer: Any, mask: Tensor) -> Tensor:
         if self.pooling == "pooler":

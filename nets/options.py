@@ -14,8 +14,8 @@ class NetOptions:
     """The net"""
 
     net: str = "auto"
-    """What is learned: image or text alone, scrd, or one of --fusion; auto: what --fusion says, else what the algorithm
-    is made for (scrd: scrd, else concat)."""
+    """What is learned: image or text alone, scrd, t4sa, sequence_classifier, or one of --fusion; auto: what --fusion
+    says, else what the algorithm is made for (scrd: scrd, distillation: image, else concat)."""
     image_net: str = "auto"
     """Image encoder: any timm name or a short one (resnet18, resnet50, vit_b16, vit_b32, vit_l16, vit_l32, small);
     auto: small from scratch on the synthetic world, else what --image_weights holds or resnet18."""

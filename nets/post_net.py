@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from datasets.batch import Batch
 from nets.encoders import ImageEncoder, TextEncoder
@@ -103,6 +104,13 @@ class PostNet(nn.Module, ABC):
         """Dropout of the encoders' features that resolved options ask for, by modality."""
         usual = {name: FROZEN_DROPOUT if name in options.frozen else 0.0 for name in cls.reads}
         return usual if options.feature_dropout < 0 else dict.fromkeys(cls.reads, options.feature_dropout)
+
+    @classmethod
+    def text_encoder(
+        cls, source: str | PretrainedConfig, pooling: str, num_classes: int, tokens: int = 0
+    ) -> TextEncoder:
+        """What it reads texts with; a subclass may have an encoder of its own, for which the classes count."""
+        return TextEncoder(source, pooling, tokens)
 
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__()

@@ -42,16 +42,19 @@ NEUTRAL_SCALING = (0.5, 0.5, 0.5)
 
 def choose_device(options: Options, processes_local_rank: int = 0, say: Any = print) -> torch.device:
     """The device that `--gpu` asks for; the CPU, said so, where there is no CUDA."""
-    if options.run.gpu < 0:
+    return cuda_or_cpu(options.run.gpu, processes_local_rank, say)
+
+
+def cuda_or_cpu(gpu: int, local_rank: int = 0, say: Any = print) -> torch.device:
+    """CUDA device `gpu`, counted on by the process's rank; the CPU where `gpu` is -1 or, said so, without CUDA."""
+    if gpu < 0:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         say("there is no CUDA here: running on the CPU")
         return torch.device("cpu")
-    number = options.run.gpu + processes_local_rank
+    number = gpu + local_rank
     if number >= torch.cuda.device_count():
-        raise ValueError(
-            f"--gpu {options.run.gpu}: this machine has {torch.cuda.device_count()} CUDA devices, from 0 up"
-        )
+        raise ValueError(f"--gpu {gpu}: this machine has {torch.cuda.device_count()} CUDA devices, from 0 up")
     return torch.device("cuda", number)
 
 
@@ -103,14 +106,18 @@ class Assembly:
         """Training batches for the steps `start` to `stop` - 1."""
         options, processes = self.options, self.processes
         labelled_posts = options.training.batch_size
-        seed, share = options.run.seed, {"rank": processes.rank, "world": processes.world}
-        labelled = Order(self.split.labelled, labelled_posts, seed, "labelled", **share)
+        seed = options.run.seed
+
+        def order(rows: np.ndarray, size: int, stream: str) -> Order:
+            window, tokens = options.data.length_window, self.source.tokens
+            lengths = tokens.count(rows) if tokens is not None and window else None
+            return Order(rows, size, seed, stream, processes.rank, processes.world, lengths, max(1, window))
+
+        labelled = order(self.split.labelled, labelled_posts, "labelled")
         views = self.algorithm.unlabelled_views
         unlabelled = None
         if views:
-            unlabelled = Order(
-                self.split.unlabelled, labelled_posts * options.training.uratio, seed, "unlabelled", **share
-            )
+            unlabelled = order(self.split.unlabelled, labelled_posts * options.training.uratio, "unlabelled")
         return TrainingLoader(
             self.source, labelled, unlabelled, self.algorithm.labelled_views, views, self.view_maker, start, stop, seed,
             options.data.num_workers, self.device,
@@ -127,13 +134,9 @@ class Assembly:
         weights = {name: list(value.shape) for name, value in self.algorithm.state_dict().items()}
         chosen = asdict(self.options.training) | asdict(self.options.algorithm)
         views = (
-            "strong_text",
-            "strong_image",
-            "modality_dropout",
-            "text_length",
-            "missing_image_rate",
-            "missing_text_rate",
-        )
+            "strong_text", "strong_image", "modality_dropout", "text_length", "text_rule", "length_window",
+            "missing_image_rate", "missing_text_rate",
+        )  # fmt: skip
         chosen |= {name: getattr(self.options.data, name) for name in views}
         return {
             "algorithm": self.options.run.algorithm,
@@ -142,9 +145,16 @@ class Assembly:
             "store": self.store.fingerprint,
             "split": self.split.fingerprint,
             "classes": list(self.store.classes),
+            **self._teacher_meta(),
             "seed": self.options.run.seed,
             **{f"--{name}": value for name, value in chosen.items() if name not in MAY_CHANGE},
         }
+
+    def _teacher_meta(self) -> dict[str, str]:
+        """What the text teacher said, where the algorithm learns from it: it may be written anew between two runs."""
+        if not algorithms.find(self.options.run.algorithm).reads_teacher:
+            return {}
+        return {"teacher": self.store.teacher_fingerprint}
 
     @property
     def test_fingerprint(self) -> str:
@@ -163,6 +173,11 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     if not processes.first:
         processes.barrier()
     store = open_posts(options.data, options.world)
+    if algorithms.find(options.run.algorithm).reads_teacher and store.teacher is None:
+        raise ValueError(
+            f"--algorithm {options.run.algorithm} learns from a text teacher's answers, and {store.path} has none: "
+            f"have them written by scripts/label_tweets.py {store.path}"
+        )
     split = _split(options, store)
     tokenizer = _tokenizer(options, store)
     tokens = _tokens(options, store, tokenizer, "text")
@@ -266,7 +281,8 @@ def _tokenizer(options: Options, store: PostStore) -> Any:
 def _tokens(options: Options, store: PostStore, tokenizer: Any, column: str) -> TokenCache | None:
     if tokenizer is None:
         return None
-    return TokenCache(store, tokenizer, options.data.text_length, Path(options.data.cache_dir) / "tokens", column)
+    folder = Path(options.data.cache_dir) / "tokens"
+    return TokenCache(store, tokenizer, options.data.text_length, folder, column, options.data.text_rule)
 
 
 def image_shape(plan: Plan) -> tuple[int, tuple[float, ...], tuple[float, ...]]:

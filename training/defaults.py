@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+from datasets.text import rule_of
 from nets.options import FASTTEXT, NetOptions
 from training.command_line import Options
 
@@ -12,7 +13,7 @@ SCRATCH_DIM, PRETRAINED_DIM = 128, 512
 WORLD_STRENGTH = 0.3
 """Strength of strong views on the synthetic world, whose palettes tell the sentiment: at full strength they would
 be recoloured."""
-NETS = {"scrd": "scrd", "scrd_released": "scrd_released"}
+NETS = {"scrd": "scrd", "scrd_released": "scrd_released", "distillation": "image"}
 """The net that an algorithm is made for, where it is not the plain one."""
 PLAIN_NET = "concat"
 
@@ -25,11 +26,12 @@ def synthetic(options: Options) -> bool:
 def resolve(options: Options) -> Options:
     """The same options with every `auto`, 0 or empty value that stands for a default replaced by it."""
     small = synthetic(options)
+    from_scratch = "small" if options.net.net == "sequence_classifier" else FASTTEXT
     net = _fill(
         options.net,
         net=_fused_net(options) or NETS.get(options.run.algorithm, PLAIN_NET),
         image_net=_image_net(options.net, small),
-        text_net=FASTTEXT if small and not options.net.text_weights else "bert",
+        text_net=from_scratch if small and not options.net.text_weights else "bert",
         image_weights="none" if small else "",
         text_weights="none" if small or options.net.text_net == FASTTEXT else "",
     )
@@ -47,6 +49,7 @@ def resolve(options: Options) -> Options:
         options.data,
         image_size=options.world.world_size if small else 0,
         strong_image=WORLD_STRENGTH if small else 1.0,
+        text_rule=_text_rule(net),
     )
     return replace(options, net=net, training=training, data=data)
 
@@ -80,6 +83,13 @@ def _image_net(options: NetOptions, small: bool) -> str:
     from nets.encoders import image_weights_net
 
     return image_weights_net(options.image_weights) or "resnet18"
+
+
+def _text_rule(options: NetOptions) -> str:
+    """How the text net's own texts were rewritten."""
+    from nets.build import hub_name
+
+    return rule_of(hub_name(options) if options.text_weights in ("", "none") else options.text_weights)
 
 
 def _fill(group: Any, **defaults: Any) -> Any:

@@ -43,7 +43,7 @@ def label_posts(
     device = choose_device(replace(options, run=replace(options.run, gpu=gpu)))
     store = open_posts(data, WorldOptions(), classes, labels_needed=False)
     _say_what_is_not_read(net, store)
-    source, view_maker = _reading(folder, net, store, options.data.text_length, Path(data.cache_dir), device)
+    source, view_maker = _reading(folder, net, store, options.data, Path(data.cache_dir), device)
     batches = evaluation_batches(source, np.arange(len(store)), batch_size, view_maker, device, data.num_workers)
     answers = predict(net.to(device), _counted(batches, len(store)), autocast_type(options, device))
     return store, replace(answers, label=known_labels(store, classes)[answers.rows]), classes
@@ -70,9 +70,9 @@ def _say_what_is_not_read(net: PostNet, store: PostStore) -> None:
 
 
 def _reading(
-    folder: RunFolder, net: PostNet, store: PostStore, text_length: int, cache: Path, device: torch.device
+    folder: RunFolder, net: PostNet, store: PostStore, trained: DataOptions, cache: Path, device: torch.device
 ) -> tuple[PostSource, ViewMaker]:
-    """What reads the posts, and what scales their pixels, as this net was trained."""
+    """What reads the posts, and what scales their pixels, as this net was trained (with the options `trained`)."""
     from transformers import AutoTokenizer
 
     best = folder.best.parent
@@ -81,7 +81,8 @@ def _reading(
     tokens: TokenCache | None = None
     if "text" in net.reads:
         tokenizer: Any = AutoTokenizer.from_pretrained(best / TOKENIZER_FOLDER, trust_remote_code=False)
-        tokens = TokenCache(store, tokenizer, text_length, cache / "tokens")
+        rule = "none" if trained.text_rule == "auto" else trained.text_rule  # auto: before there was such an option
+        tokens = TokenCache(store, tokenizer, trained.text_length, cache / "tokens", rule=rule)
     unseen = np.full(len(store), UNLABELLED)
     source = PostSource(store, unseen, tokens=tokens, image_size=size)
     return source, ViewMaker(mean, std, tokens, device=device)

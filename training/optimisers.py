@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from training.options import TrainingOptions
+from training.radam import RAdam
 
 ENCODER_SHARE = 0.2
 """Learning rate of a pretrained encoder as a share of --lr where --encoder_lr is 0."""
@@ -20,22 +21,26 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|stages?)\.?(\d+)(?:\.(?:blocks\
 
 @dataclass(frozen=True)
 class Schedule:
-    """Factor on the learning rate, a pure function of the step: linear warm-up, then half a cosine down to 0.
+    """Factor on the learning rate, a pure function of the step: linear warm-up, then half a cosine down to 0
+    ("cosine") or no change ("constant").
 
     Or that of SCRD's released code (and of FixMatch): the first 7/16 of half a cosine, from 1 down to 0.195, without
-    warm-up.
+    warm-up ("released"). Over the first `head_first` steps the encoders' rate is 0.
     """
 
     total: int  # steps of the run
     warmup: int  # steps over which it rises
-    released: bool = False
+    course: str = "cosine"
+    head_first: int = 0
 
     def __call__(self, step: int) -> float:
         """The factor of step `step`, counted from 0."""
-        if self.released:
+        if self.course == "released":
             return max(0.0, math.cos(7 / 16 * math.pi * step / self.total))
         if step < self.warmup:
             return (step + 1) / (self.warmup + 1)
+        if self.course == "constant":
+            return 1.0
         progress = (step - self.warmup) / max(1, self.total - self.warmup)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
@@ -43,7 +48,8 @@ class Schedule:
         """Give every group of `optimiser` its learning rate of step `step`."""
         factor = self(step)
         for group in optimiser.param_groups:
-            group["lr"] = group["base_lr"] * factor
+            waits = group["is_encoder"] and step < self.head_first
+            group["lr"] = 0.0 if waits else group["base_lr"] * factor
 
 
 def layer_factors(encoder: nn.Module, decay: float) -> dict[str, float]:
@@ -91,8 +97,8 @@ def build_optimiser(
 
     `module` is the algorithm (its net, and weights of its own if it has any), on its device. `encoders` are parts of
     it by name; those named in `pretrained` learn at `--encoder_lr` (0: a fifth of `--lr`), and `--layer_decay` applies
-    to all of them. Biases, norms and all else with fewer than two dimensions have no weight decay. Both optimisers are
-    the fused ones: they alone leave out a step on the device, see `training.trainer`.
+    to all of them. Biases, norms and all else with fewer than two dimensions have no weight decay. All
+    optimisers leave out a step on the device (see `training.trainer`): of torch's only the fused ones can.
     """
     if options.lr <= 0:
         raise ValueError(f"--lr {options.lr}: the learning rate must be greater than 0")
@@ -101,20 +107,24 @@ def build_optimiser(
     if not 0 <= options.warmup < 1:
         raise ValueError(f"--warmup {options.warmup}: it is a share of the steps, at least 0 and less than 1")
     rates = _learning_rates(module, options, encoders or {}, pretrained)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    inside = {id(parameter) for encoder in (encoders or {}).values() for parameter in encoder.parameters()}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in module.parameters():
         if parameter.requires_grad:
             decay = options.weight_decay if parameter.ndim >= 2 else 0.0
-            groups.setdefault((rates[id(parameter)], decay), []).append(parameter)
+            key = rates[id(parameter)], decay, options.head_first > 0 and id(parameter) in inside
+            groups.setdefault(key, []).append(parameter)
     if not groups:
         raise ValueError("nothing is left to train: every weight of the net is frozen")
     settings = [
-        {"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
+        {"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay, "is_encoder": is_encoder}
+        for (rate, decay, is_encoder), parameters in groups.items()
     ]
     optimiser: torch.optim.Optimizer
     if options.optim == "AdamW":
         optimiser = torch.optim.AdamW(settings, fused=True)
+    elif options.optim == "RAdam":
+        optimiser = RAdam(settings)
     else:
         nesterov = options.momentum > 0
         optimiser = torch.optim.SGD(settings, momentum=options.momentum, nesterov=nesterov, fused=True)
@@ -123,7 +133,8 @@ def build_optimiser(
             for group in optimiser.param_groups:
                 for parameter in group["params"]:
                     optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    schedule = Schedule(total_steps, round(options.warmup * total_steps), options.schedule == "released")
+    warmup, head_first = (round(share * total_steps) for share in (options.warmup, options.head_first))
+    schedule = Schedule(total_steps, warmup, options.schedule, head_first)
     return optimiser, schedule
 
 

@@ -71,7 +71,7 @@ class TrainingOptions:
     """Posts of an evaluation batch."""
     accumulate: int = 1
     """Parts into which a step's batch is cut to save memory; the gradient is that of the whole."""
-    optim: Literal["AdamW", "SGD"] = "AdamW"
+    optim: Literal["AdamW", "RAdam", "SGD"] = "AdamW"
     """Optimiser."""
     lr: float = 0.0
     """Learning rate of the heads; 0: 5e-4 with encoders from scratch, 1e-3 with frozen ones, else 1e-4."""
@@ -83,11 +83,13 @@ class TrainingOptions:
     """Momentum of SGD."""
     weight_decay: float = 0.05
     """Weight decay of all but biases and norms."""
-    schedule: Literal["cosine", "released"] = "cosine"
-    """Course of the learning rate: up, then along a cosine down to 0; or that of SCRD's released code, which starts
-    at --lr and ends at a fifth of it."""
+    schedule: Literal["cosine", "constant", "released"] = "cosine"
+    """Course of the learning rate: up, then along a cosine down to 0, or no further change; or that of SCRD's released
+    code, which starts at --lr and ends at a fifth of it."""
     warmup: float = 0.05
-    """Share of the steps over which the learning rate rises (--schedule cosine)."""
+    """Share of the steps over which the learning rate rises (--schedule cosine and constant)."""
+    head_first: float = 0.0
+    """Share of the steps over which only the heads learn, and encoders stay as they are."""
     clip: float = 1.0
     """Norm at which the gradient is clipped; 0: never."""
     ema_m: float = 0.999
@@ -112,7 +114,7 @@ class TrainingOptions:
         for name, low in at_least.items():
             if not low <= getattr(self, name) < float("inf"):
                 raise ValueError(f"--{name} {getattr(self, name)} must be a number from {low} up")
-        for name in ("momentum", "ema_m", "warmup"):
+        for name in ("momentum", "ema_m", "warmup", "head_first"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)} must be from 0 up, and below 1")
         if not 0 < self.layer_decay <= 1:

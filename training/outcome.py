@@ -81,8 +81,12 @@ def load_weights_of(path: Path) -> dict[str, torch.Tensor]:
     raise ValueError(f"--load_path {path}: there are no weights (a .safetensors file, a checkpoint or a run's folder)")
 
 
-def conclude(assembly: Assembly, folder: RunFolder, summary: Summary | None, argv: list[str]) -> dict[str, Any]:
+def conclude(
+    assembly: Assembly, folder: RunFolder, summary: Summary | None, argv: list[str]
+) -> tuple[dict[str, Any], Predictions]:
     """Read the test posts once with the best model; write results, predictions, model card and report.
+
+    Returns the results and the answers for the test posts.
 
     `summary` is None where nothing was trained now: steps and seconds are then those of the results that are there.
     """
@@ -120,7 +124,7 @@ def conclude(assembly: Assembly, folder: RunFolder, summary: Summary | None, arg
     write_predictions(folder.predictions, assembly.store, answers, assembly.store.classes)
     write_model_card(folder.path)
     write_report(folder.path, assembly.store, answers, assembly.split)
-    return results
+    return results, answers
 
 
 def describe(results: dict[str, Any], folder: RunFolder) -> str:

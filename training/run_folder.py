@@ -22,6 +22,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.best = self.path / "best" / "model.safetensors"
+        self.teacher = self.path / "teacher"
         self.predictions = self.path / "predictions.csv"
         self.results = self.path / "results.json"
         self.report = self.path / "report.html"
@@ -34,7 +35,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what a run writes, and nothing else that may lie here."""
-        for path in (self.checkpoints, self.best.parent):
+        for path in (self.checkpoints, self.best.parent, self.teacher):
             if path.exists():
                 shutil.rmtree(path)
         files = [self.options, self.split, self.metrics, self.predictions, self.results, self.report]

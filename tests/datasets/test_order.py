@@ -53,3 +53,19 @@ def test_users_mistakes_are_named():
         Order(np.array([], dtype=np.int64), 4, 1, "labelled")
     with pytest.raises(ValueError, match=r"--batch_size: 5 .* 2 processes"):
         Order(ROWS, 5, 1, "labelled", 0, 2)
+
+
+def test_posts_of_like_length_share_a_batch_and_batches_come_in_random_order():
+    rows = np.arange(1000, 1064)
+    lengths = np.random.default_rng(0).permutation(64)
+    order = Order(rows, 8, 3, "labelled", lengths=lengths, window=4)
+    batches = np.stack([order.global_rows(step) for step in range(8)])
+    assert sorted(batches.ravel()) == rows.tolist()
+    of = lengths[batches - 1000]
+    assert np.ptp(of, axis=1).mean() < 20 < np.ptp(lengths[:8])  # 64 / 4 in windows of four batches
+    assert (np.diff(of, axis=1) > 0).all()
+    firsts = of[:, 0].tolist()
+    assert firsts != sorted(firsts)
+    again = Order(rows, 8, 3, "labelled", lengths=lengths, window=4)
+    assert again.global_rows(13).tolist() == order.global_rows(13).tolist()
+    assert order.global_rows(13).tolist() != order.global_rows(5).tolist()  # the next epoch is another one

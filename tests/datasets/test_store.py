@@ -339,3 +339,36 @@ def test_four_workers_over_a_million_rows_do_not_grow(million, tmp_path):
     done = subprocess.run([sys.executable, str(program), str(million)], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 8, f"a worker grew by {done.stdout} MiB"
+
+
+def with_teacher(path, classes=(), answers=((0.1, 0.2, 0.7), (0.0, 0.0, 0.0), (0.5, 0.4, 0.1))):
+    with StoreWriter(path, classes) as writer:
+        for number in range(3):
+            writer.add(str(number), text="a text", label=classes[1] if classes and number < 2 else None)
+    set_columns(path, teacher=np.array(answers, np.float32))
+    return path
+
+
+def test_posts_that_nobody_labelled_have_the_teachers_classes(tmp_path):
+    path = with_teacher(tmp_path / "store")
+    store = PostStore(path)
+    assert store.classes == ("negative", "neutral", "positive") and store.label.tolist() == [-1, -1, -1]
+    with pytest.raises(ValueError, match="must have a column for each class"):
+        set_columns(path, teacher=np.zeros((3, 2), np.float32))
+
+
+def test_labels_may_come_from_the_teacher(tmp_path):
+    path = with_teacher(tmp_path / "store", ("negative", "neutral", "positive"))
+    given, taught = PostStore(path), PostStore(path, labels_from="teacher")
+    assert given.label.tolist() == [1, 1, -1]
+    assert taught.label.tolist() == [2, -1, 0]  # of every post that it answered, whatever people said
+    assert pickle.loads(pickle.dumps(taught)).label.tolist() == [2, -1, 0]
+    assert given.fingerprint != taught.fingerprint
+    set_columns(path, teacher=np.array([[0.1, 0.2, 0.7]] * 3, np.float32))
+    assert PostStore(path).fingerprint == given.fingerprint
+    again = PostStore(path, labels_from="teacher")
+    assert again.fingerprint != taught.fingerprint and again.label.tolist() == [2, 2, 2]
+    with StoreWriter(tmp_path / "silent") as writer:
+        writer.add("a", text="a text")
+    with pytest.raises(ValueError, match=r"--labels_from teacher: .* has no teacher's answers; .*label_tweets"):
+        PostStore(tmp_path / "silent", labels_from="teacher")

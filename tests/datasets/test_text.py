@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from datasets.text import clean_text, decode_text
+from datasets.text import clean_text, decode_text, mask_tweet, rewriter, rule_of
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,33 @@ def test_clean_text_replaces_half_a_surrogate_pair_only():
     assert clean_text("good \ud83d day") == "good � day"
     assert clean_text("good 😀 day") == "good 😀 day"
     assert clean_text("\ud83d\ude00") == "😀"
+
+
+@pytest.mark.parametrize(
+    ("tweet", "masked"),
+    [
+        ("@someone look: https://t.co/x now", "@user look: http now"),
+        ("@ alone, me@home and (@other)", "@ alone, me@home and (@other)"),  # a word must begin with it
+        ("two  blanks\nand a line @a", "two  blanks\nand a line @user"),  # words end at single blanks only
+        ("httpd is masked too", "http is masked too"),
+        ("", ""),
+    ],
+)
+def test_tweets_are_masked_as_cardiff_nlp_does(tweet, masked):
+    assert mask_tweet(tweet) == masked == rewriter("twitter_roberta")(tweet)
+
+
+def test_bertweets_rule_is_its_tokenizers_own():
+    rewrite = rewriter("bertweet")
+    assert rewrite("SC has cases @DHEC https://t.co/x via 😢") == "SC has cases @USER HTTPURL via :crying_face:"
+    assert rewrite("I can't… it’s") == "I can't ... it's"
+    assert rewriter("none")("@a http://b") == "@a http://b"
+
+
+def test_the_rule_of_a_text_net(tmp_path):
+    assert rule_of("cardiffnlp/twitter-roberta-base-sentiment-latest") == "twitter_roberta"
+    assert rule_of("vinai/bertweet-large") == "bertweet"
+    assert rule_of("FacebookAI/roberta-base") == rule_of("small") == rule_of(str(tmp_path)) == "none"
+    for said, rule in (("bertweet", "bertweet"), ("unheard of", "none")):
+        (tmp_path / "config.json").write_text(json.dumps({"text_rule": said}))
+        assert rule_of(str(tmp_path)) == rule

@@ -133,3 +133,16 @@ def test_folder_of_the_first_of_two_writers_stays(tmp_path):
             (fast / "file").write_text("first")
     assert (tmp_path / "kept" / "file").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_texts_are_rewritten_before_they_are_cut(store, tokenizer, tmp_path):
+    plain = TokenCache(store, tokenizer, 16, tmp_path / "cache")
+    tweets = write_store(tmp_path / "tweets", ["@someone says so", "x https://t.co/abc", None])
+    masked = TokenCache(tweets, tokenizer, 16, tmp_path / "cache", rule="twitter_roberta")
+    wanted = write_store(tmp_path / "masked", ["@user says so", "x http", None])
+    expected = TokenCache(wanted, tokenizer, 16, tmp_path / "cache")
+    rows = np.arange(3)
+    for found, right in zip(masked.rows(rows), expected.rows(rows), strict=True):
+        assert found.equal(right)
+    assert masked.path != plain.path
+    assert not masked.rows(rows)[0].equal(TokenCache(tweets, tokenizer, 16, tmp_path / "cache").rows(rows)[0][:, :16])

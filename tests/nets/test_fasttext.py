@@ -24,7 +24,9 @@ def test_a_text_is_the_mean_of_its_tokens_vectors():
     found = encoder(torch.tensor([[1, 2, 0], [3, 3, 1], [3, 3, 3]]), mask)
     torch.testing.assert_close(found[:, :2], torch.tensor([[0.5, 1.0], [11 / 3, 8 / 3], [0.0, 0.0]]))
     found.sum().backward()
-    expected = 2 * torch.tensor([0.0, 1 / 2 + 1 / 3, 1 / 2, 2 / 3])  # padding and the text without a token teach nothing
+    expected = 2 * torch.tensor(
+        [0.0, 1 / 2 + 1 / 3, 1 / 2, 2 / 3]
+    )  # padding and the text without a token teach nothing
     torch.testing.assert_close(encoder.vectors.weight.grad, expected.unsqueeze(1).expand(4, 4))
 
 

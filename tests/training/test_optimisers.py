@@ -45,6 +45,8 @@ def test_schedule_by_hand() -> None:
     assert schedule(8) == pytest.approx(0.5 * (1 + math.cos(0.75 * math.pi)))
     assert schedule(10) == pytest.approx(0.0)
     assert Schedule(total=5, warmup=0)(0) == 1.0
+    constant = Schedule(total=10, warmup=2, course="constant")
+    assert [constant(step) for step in (0, 2, 9)] == pytest.approx([1 / 3, 1.0, 1.0])
 
 
 def test_learning_rates_and_decay_of_each_weight() -> None:
@@ -111,7 +113,7 @@ def test_frozen_weights_are_left_out() -> None:
         build_optimiser(net, options(), 10)
 
 
-@pytest.mark.parametrize("optim", ["AdamW", "SGD"])
+@pytest.mark.parametrize("optim", ["AdamW", "RAdam", "SGD"])
 def test_a_bad_step_is_left_out_even_the_first(optim: str) -> None:
     net = nn.Linear(2, 1)
     optimiser, _ = build_optimiser(net, options(optim=optim), 10)
@@ -144,6 +146,40 @@ def test_sgd_is_nesterov_momentum_by_hand() -> None:
         optimiser.step()
     # buffer 1, 1.9; update 1 + 0.9 · 1, 1 + 0.9 · 1.9
     assert net.weight.item() == pytest.approx(1 - 0.1 * 1.9 - 0.1 * 2.71, abs=1e-6)
+
+
+def test_radam_is_that_of_torch_with_weight_decay_apart() -> None:
+    nets = [nn.Linear(3, 2), nn.Linear(3, 2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    ours, schedule = build_optimiser(nets[0], options(optim="RAdam", schedule="constant", warmup=0.0), 40)
+    theirs = torch.optim.RAdam(
+        [{"params": [nets[1].weight], "weight_decay": 0.05}, {"params": [nets[1].bias], "weight_decay": 0.0}],
+        lr=0.1, decoupled_weight_decay=True,
+    )  # fmt: skip
+    draw = torch.Generator().manual_seed(0)
+    for step in range(40):  # from the sixth on the variance is tractable
+        inputs = torch.randn(4, 3, generator=draw)
+        for net, optimiser in zip(nets, (ours, theirs), strict=True):
+            net(inputs).square().sum().backward()
+            schedule.apply(ours, step)
+            optimiser.step()
+            optimiser.zero_grad()
+        for one, two in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+            torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
+
+
+def test_encoders_wait_while_the_heads_learn() -> None:
+    net = Net()
+    encoders = {"image": net.image, "text": net.text}
+    optimiser, schedule = build_optimiser(
+        net, options(head_first=0.25, schedule="constant", warmup=0.0), 8, encoders, pretrained={"image"}
+    )
+    for step, share in ((0, 0.0), (1, 0.0), (2, 1.0), (7, 1.0)):
+        schedule.apply(optimiser, step)
+        found = settings(optimiser, net, "lr")
+        assert found["head.weight"] == 0.1
+        assert found["image.norm.weight"] == pytest.approx(0.02 * share)
+        assert found["text.blocks.0.bias"] == pytest.approx(0.1 * share)
 
 
 def test_state_goes_by_name_whatever_the_groups() -> None:

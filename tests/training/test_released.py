@@ -60,7 +60,7 @@ def test_a_resumed_run_restarts_the_average_as_the_unbroken_one(tmp_path: Path, 
 
 
 def test_released_schedule_by_hand() -> None:
-    schedule = Schedule(total=700, warmup=100, released=True)
+    schedule = Schedule(total=700, warmup=100, course="released")
     assert schedule(0) == 1.0  # no warm-up
     assert schedule(400) == pytest.approx(math.cos(math.pi / 4))
     assert schedule(700) == pytest.approx(0.19509, abs=1e-5)

@@ -1,0 +1,139 @@
+"""Cross-modal distillation: a text teacher's answers label the posts that a student reads, its image above all.
+
+Serra, Carrara, Tesconi and Falchi, The Emotions of the Crowd, ECAI 2023, arXiv 2304.14942 (T4SA 2.0). Their recipe,
+configs/t4sa.yaml: hard labels of confident answers. Soft labels are Hinton, Vinyals and Dean's, arXiv 1503.02531.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from algorithms.base import Algorithm, Losses, Step, Task
+from algorithms.options import UnlabelledOptions
+from algorithms.pseudo_labels import PseudoLabels, consistency_loss, sharpen
+from datasets.batch import Batch, Views
+
+
+class Distillation(Algorithm):
+    """L = λ_l · CE(student(x), y) + λ_u · mean w(u) CE(student(u), t(u)), t the teacher's answer for post u.
+
+    | target | t(u) | w(u) |
+    |---|---|---|
+    | hard | one-hot at the largest probability, of equal ones the first class | 1 above the class's threshold, else 0 |
+    | soft | the probabilities | 1 |
+    | weighted | the probabilities | (C · max p − 1) / (C − 1): 0 for a teacher that knows nothing, 1 for a sure one |
+
+    Posts that the teacher said nothing of have w = 0. `--teacher_balance` multiplies w by the mean weight Σ t_c · w_c
+    of the classes, w_c = n / (C · n_c), n_c what class c had of the n answers so far.
+    """
+
+    name = "distillation"
+    unlabelled_views = ("strong",)
+    reads_teacher = True
+
+    thresholds: Tensor  # (C,)
+    answered: Tensor  # (C,): answers learned from so far, by class; starts at 1 each
+
+    @dataclass(frozen=True)
+    class Options(UnlabelledOptions):
+        """Distillation"""
+
+        distillation_target: Literal["hard", "soft", "weighted"] = "weighted"
+        """What is learned: the teacher's most probable class where it is sure enough, its probabilities, or these
+        weighted by how sure it is."""
+        teacher_thresholds: str = "0.7,0.9,0.9"
+        """Hard targets: probability above which an answer counts, for each class (negative, neutral, positive), or one
+        for all."""
+        teacher_temperature: float = 1.0
+        """The teacher's logits are divided by it: above 1 its answers are softer."""
+        label_smoothing: float = 0.0
+        """Share of each target that is spread evenly over the classes."""
+        teacher_balance: bool = False
+        """Classes that the teacher names seldom weigh more, so that all count the same."""
+        labelled_weight: float = 1.0
+        """Weight of the loss on labelled posts; 0: they are not read, and nothing is learned from people."""
+        student_view: Literal["clean", "weak", "strong"] = "strong"
+        """The view of the unlabelled posts that is learned from; clean: not augmented, nor are the labelled posts."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            words = self.teacher_thresholds.split(",")
+            try:
+                right = all(0 <= float(word) < float("inf") for word in words)
+            except ValueError:
+                right = False
+            if not right:
+                raise ValueError(
+                    f"--teacher_thresholds {self.teacher_thresholds!r} must be numbers from 0 up with commas between"
+                )
+            if not 0 < self.teacher_temperature < float("inf"):
+                raise ValueError(f"--teacher_temperature {self.teacher_temperature} must be a number above 0")
+            if not 0 <= self.label_smoothing < 1:
+                raise ValueError(f"--label_smoothing {self.label_smoothing} must be from 0 up, and below 1")
+            if not 0 <= self.labelled_weight < float("inf"):
+                raise ValueError(f"--labelled_weight {self.labelled_weight} must be a number from 0 up")
+
+    def __init__(self, options: Any, net: nn.Module, teacher: nn.Module, task: Task) -> None:
+        super().__init__(options, net, teacher, task)
+        clean = options.student_view == "clean"
+        self.unlabelled_views = (options.student_view,)  # type: ignore[misc]
+        self.labelled_views = ("clean" if clean else "weak",) if options.labelled_weight else ()  # type: ignore[misc]
+        thresholds = [float(word) for word in options.teacher_thresholds.split(",")]
+        if options.distillation_target == "hard" and len(thresholds) not in (1, self.num_classes):
+            raise ValueError(
+                f"--teacher_thresholds {options.teacher_thresholds} has {len(thresholds)} numbers for "
+                f"{self.num_classes} classes: give one for each, or one for all"
+            )
+        if len(thresholds) != self.num_classes:
+            thresholds = thresholds[:1] * self.num_classes
+        self.register_buffer("thresholds", torch.tensor(thresholds), persistent=False)
+        self.register_buffer("answered", torch.ones(self.num_classes))
+
+    def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
+        """See Algorithm."""
+        known = [labelled[view] for view in self.labelled_views]
+        unknown = unlabelled[self.unlabelled_views[0]]
+        *answers, guess = self.predict(*known, unknown)
+        target, pseudo = self.lesson(unknown)
+        terms = {"unsup_loss": (self.options.ulb_loss_ratio, consistency_loss(guess.logits, target, pseudo.mask))}
+        for batch, answer in zip(known, answers, strict=True):
+            terms["sup_loss"] = self.options.labelled_weight, self.labelled_loss(answer.logits, batch.label)
+        return self.combine(pseudo, **terms)
+
+    @torch.no_grad()
+    def lesson(self, batch: Batch) -> tuple[Tensor, PseudoLabels]:
+        """(B, C) targets of the posts, and what the teacher says of them; `mask` is w(u)."""
+        options, classes = self.options, self.num_classes
+        said = batch.teacher
+        if said is None:
+            said = torch.zeros(len(batch), classes, device=batch.index.device)
+        spoke = said.sum(dim=1) > 0
+        # as it is at 1: a threshold is met by the very number that the teacher gave
+        probabilities = said if options.teacher_temperature == 1 else sharpen(said, options.teacher_temperature)
+        if self.alignment is not None:  # which must not take silence for an answer
+            usual = self.alignment.mean_prediction
+            probabilities = self.alignment(torch.where(spoke.unsqueeze(1), probabilities, usual))
+        confidence = probabilities.amax(dim=1)
+        label = first_largest(probabilities)
+        target, weight = probabilities, spoke.to(torch.float32)
+        if options.distillation_target == "hard":
+            target = one_hot(label, classes).to(torch.float32)
+            weight = weight * (confidence > self.thresholds[label])
+        elif options.distillation_target == "weighted":
+            weight = weight * (classes * confidence - 1) / (classes - 1)
+        if options.teacher_balance:
+            self.answered.add_((target * weight.unsqueeze(1)).sum(dim=0))
+            weight = weight * (target @ (self.answered.mean() / self.answered))
+        target = (1 - options.label_smoothing) * target + options.label_smoothing / classes
+        return target, PseudoLabels(probabilities, confidence, label, weight)
+
+
+def first_largest(probabilities: Tensor) -> Tensor:
+    """(B,) int64: the class with the largest of (B, C) probabilities; of equal ones the first, on every device."""
+    rank = torch.arange(probabilities.shape[1], 0, -1, device=probabilities.device)
+    return ((probabilities == probabilities.amax(dim=1, keepdim=True)) * rank).argmax(dim=1)

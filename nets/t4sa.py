@@ -1,0 +1,27 @@
+"""The image student of T4SA 2.0 (Serra et al., ECAI 2023): a ViT's class token, 32 units with GELU, the classes."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from nets.post_net import Encoders, PostNet
+from nets.prediction import Prediction
+
+HIDDEN = 32
+
+
+class T4saNet(PostNet):
+    """Reads the image alone. Width and dropout of the head are the published ones: 32, none."""
+
+    name = "t4sa"
+    reads = ("image",)
+
+    def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
+        super().__init__(encoders, num_classes, HIDDEN, 0.0)
+        self.hidden = nn.Sequential(nn.Linear(encoders.widths["image"], HIDDEN), nn.GELU())
+        self.classify = nn.Linear(HIDDEN, num_classes)
+
+    def fuse(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> Prediction:
+        """See PostNet. Posts without an image all get the same answer."""
+        hidden = self.hidden(features["image"])
+        return Prediction(self.classify(hidden), features=hidden)
