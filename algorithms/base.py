@@ -134,9 +134,9 @@ class Algorithm(nn.Module, ABC):
             return self.step(labelled, unlabelled, step)
         self._answered.clear()
         losses = self.step(labelled, unlabelled, step)
-        known = labelled[self.labelled_views[0]]
-        if not any(batch is known for batch, _ in self._answered):
-            self.predict(known)
+        for view in self.labelled_views[:1]:
+            if not any(batch is labelled[view] for batch, _ in self._answered):
+                self.predict(labelled[view])
         found = self.auxiliary(self.net, self._answered)
         self._answered.clear()
         total = self.auxiliary.remainder * losses.total

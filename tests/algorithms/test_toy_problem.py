@@ -24,6 +24,8 @@ NOISE = {"clean": 0.0, "weak": 0.1, "strong": 2.0}
 MIDDLE = 1.0
 """How much the weak unlabelled views of a method do that has no strong ones: what it says of a post under every such
 change is all that it has to learn from."""
+TEACHER_ERRORS = 3
+"""Of ten posts, those about which the text teacher is wrong; only methods that read one are told."""
 GAIN = 0.2
 """What a method must be better by than the labelled posts alone, where `EXPECTED` does not say otherwise."""
 EXPECTED = {"pseudo_label": 0.0, "vat": 0.01}
@@ -56,7 +58,9 @@ def view(noise: float, posts: Posts, draw: torch.Generator, labelled: bool = Tru
     scale = noise * torch.tensor([0.1] * CLASSES + [1.0] * (WIDTH - CLASSES))
     here = torch.ones(len(label), dtype=torch.bool)
     moved = [value + scale * torch.randn(value.shape, generator=draw) for value in (image, text)]
-    return Batch(row, label if labelled else torch.full_like(label, UNLABELLED), here, here, *moved)
+    wrong = (row % 10 < TEACHER_ERRORS).long()  # a teacher that is not quite sure, and wrong about these
+    teacher = (2 * torch.nn.functional.one_hot((label + wrong) % CLASSES, CLASSES).float()).softmax(dim=1)
+    return Batch(row, label if labelled else torch.full_like(label, UNLABELLED), here, here, *moved, teacher=teacher)
 
 
 def accuracy(name: str, seed: int, labelled_noise: float = NOISE["weak"]) -> float:
