@@ -104,6 +104,6 @@ def critical_difference_diagram(ranking: Ranking, metric: str, path: Path) -> No
         axes.hlines(level, ranking.mean_ranks[first] - 0.03, ranking.mean_ranks[last] + 0.03, color="C3", linewidth=4)
     axes.hlines(0.75, 1, 1 + ranking.critical_difference, color="black", linewidth=2)
     axes.text(1, 0.82, f"critical difference {ranking.critical_difference:.2f}", ha="left", va="bottom")
-    axes.set_title(f"mean rank by {metric.replace('_', ' ')} in {ranking.blocks} blocks", fontsize="medium")
+    axes.set_title(f"mean rank by {metric.replace('_', ' ')} in {ranking.blocks} blocks", fontsize="medium", pad=18)
     axes.set_xlim(1 - 0.6 * count, count + 0.6 * count)
     _save(figure, path)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +174,19 @@ def _facts(results: Mapping[str, Any], store: PostStore, split: Split) -> list[t
     return facts
 
 
+@cache
+def template() -> jinja2.Template:
+    """The page to fill in."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja")
+
+
 def write_report(folder: Path | str, store: PostStore, predictions: Predictions, split: Split) -> Path:
     """Write `<folder>/report.html` from the run's metrics.jsonl, results.json and options.yaml, and return its path.
 
@@ -188,14 +202,7 @@ def write_report(folder: Path | str, store: PostStore, predictions: Predictions,
     picture, said = selection_figure(store, predictions)
     full = results["test"]["full"]
     found = reliability(labelled.probabilities, labelled.label)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.jinja").render(
+    page = template().render(
         name=folder.resolve().name,
         results=results,
         classes=results["classes"],

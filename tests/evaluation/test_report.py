@@ -153,7 +153,7 @@ def test_the_page_says_what_the_run_found(report: Path) -> None:
     for title in ("Wrong, and sure", "Right, and sure", "What the selection chose", "Validation", "Pseudo-labels"):
         assert title in said
     assert "3 min 05 s" in said and results["command"] in said and "text_net: '<small>'" in said
-    assert page.tags.count("svg") == 6  # reliability, selection, validation, losses, pseudo-labels, recall
+    assert page.tags.count("svg") == 7  # reliability, selection, validation, losses, pseudo-labels, by class, recall
     assert '<script>console.error("x")</script> & "quotes" \U0001f600 אבג' in said  # as text, not as an element
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.runs import TINY, Forker
+from scripts.sweep import main
+from tests.runs import ROOT, TINY, Forker
 
 ALONE = [word for word in TINY if word not in ("--num_labels", "60", "--threshold", "0.4")]
 
@@ -64,3 +68,30 @@ def test_dry_run(tmp_path: Path, cache: Path, forker: Forker) -> None:
     done = forker.run("--dry_run", *words, module="scripts.sweep")
     assert done.code == 0
     assert done.out == "new   supervised-n60-seed1\nnew   fixmatch-threshold_0.4-n60-seed1\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "given", "baseline"),
+    [
+        ("sweep_mvsa.sh", ["posts", "image.safetensors", "text"], "supervised freeze=image,text"),
+        ("sweep_unfrozen.sh", ["posts", "", ""], "supervised"),
+        ("sweep_world.sh", [], "supervised"),
+    ],
+)
+def test_scripts_ask_for_what_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture, script: str, given: list[str], baseline: str
+) -> None:
+    """With a `python` that only writes down what it is asked for."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/bash\nprintf '%s\\n' \"$@\" > {tmp_path}/$(basename $1)\n")
+    python.chmod(0o755)
+    runs = tmp_path / "runs"
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run([str(ROOT / "scripts" / script), *given, str(runs)], env=os.environ | path, check=True)
+    sweep = (tmp_path / "sweep.py").read_text().splitlines()[1:]
+    sweep[sweep.index("--seeds") + 1] = "1"
+    assert main(["--dry_run", *sweep]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 9  # three methods, three numbers of labels
+    assert (tmp_path / "compare.py").read_text().splitlines()[1:] == [
+        str(runs), "--baseline", baseline, "--output", f"{runs}/comparison",
+    ]  # fmt: skip
