@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import replace
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import torch

@@ -18,9 +18,8 @@ from algorithms.losses.pairs import pairs_of, text_key
 from algorithms.options import AlgorithmOptions
 from algorithms.supervised import Supervised
 from datasets.batch import Batch
-from tests.algorithms.clusters import FIRST, TASK, feature_net, make, posts, views
+from tests.algorithms.clusters import FIRST, TASK, feature_net, make, own_net, posts, views, views_for
 from tests.nets.tiny import padded, tiny_net, tiny_posts
-from training.defaults import NETS
 
 ALL = {"itc_loss_ratio": 0.1, "itm_loss_ratio": 0.2, "class_negative_loss_ratio": 0.3}
 
@@ -156,7 +155,8 @@ def unlabelled(count: int = 8) -> dict[str, Batch]:
 
 
 def with_all(name: str, **options: object) -> Algorithm:
-    return make(name, feature_net(NETS.get(name, "concat")), **{**ALL, **options})
+    own = own_net(name)
+    return make(name, feature_net("concat" if own == "image" else own), **{**ALL, **options})
 
 
 def test_the_total_is_a_weighted_mean_of_the_algorithms_own_loss_and_the_auxiliary_ones():
@@ -184,7 +184,7 @@ def test_the_auxiliary_losses_read_what_was_answered_with_a_gradient():
 @pytest.mark.parametrize("name", algorithms.names())
 def test_they_work_with_every_algorithm(name):
     algorithm = with_all(name, itm_hard_negatives=True)
-    losses = algorithm({"weak": posts(6)}, unlabelled() if algorithm.unlabelled_views else {}, FIRST)
+    losses = algorithm(*views_for(name, posts(6), posts(8, 5, labelled=False, start=100)), FIRST)
     losses.total.backward()
     grads = {key: value.grad for key, value in algorithm.named_parameters() if value.grad is not None}
     assert {"itc_loss", "itm_loss", "class_negative_loss"} <= losses.parts.keys()
