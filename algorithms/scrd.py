@@ -152,7 +152,7 @@ class Scrd(Algorithm):
             confidence, label = logits.softmax(dim=1).max(dim=1)
             mask = self._confident(confidence, label, threshold)
             if self.options.modality_pseudo_label == "shared":
-                label = torch.where(mask > 0, label, pseudo["label"])
+                label = torch.where(pseudo["mask"] > 0, pseudo["label"], label)
                 mask = torch.maximum(mask, pseudo["mask"])
             pseudo[f"{name}_label"], pseudo[f"{name}_mask"] = label, mask * present
         return pseudo

@@ -50,9 +50,9 @@ def test_guess_sharpen_mix(monkeypatch):
     assert losses.total.item() == pytest.approx(sup + 7.0 * sum(squares) / 18, rel=1e-4)
 
 
-def test_encoders_run_once():
+def test_encoders_run_once_with_a_gradient_and_once_at_rest_for_each_guess():
     algorithm = make("mixmatch")
     passes = []
     algorithm.net.encoders.register_forward_pre_hook(lambda module, arguments: passes.append(len(arguments[0])))
     algorithm({"weak": posts(4)}, views(posts(12, labelled=False), names=("weak", "weak_1")), HALF_WAY)
-    assert passes == [28]
+    assert passes == [28, 12, 12]
