@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,12 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.duplicates import group_posts
-from datasets.folders import new_folder
+from datasets.folders import resumable_folder
 from datasets.images import ImageRefused, shrink_and_hash
+from datasets.ingest_progress import Progress, Quarantine
 from datasets.options import DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
 from datasets.readers import ReaderOptions, find, recognise
 from datasets.store import PostStore, StoreWriter, is_store, set_columns
+from datasets.store_format import FORMAT
 from datasets.text import clean_text
 
 SHORT_SIDE = 256
@@ -49,6 +51,8 @@ class Prepared:
 
 def prepare(post: Post, short_side: int = SHORT_SIDE) -> Prepared:
     """Read and shrink the post's image and clean its text. Never raises for a broken image."""
+    if post.refused is not None:
+        return Prepared(post, None, None, None, None)
     text = clean_text(post.text) if post.text and not post.text.isspace() else None
     image, image_hash, refused = None, None, None
     try:
@@ -84,43 +88,21 @@ def _prepare_all(posts: Iterable[Post], num_workers: int) -> Iterator[Prepared]:
                 future.cancel()
 
 
-class Quarantine:
-    """The list of what ingest refused: quarantine.csv with the columns id, what (image or post), reason, file."""
-
-    def __init__(self, path: Path) -> None:
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._csv = csv.writer(self._file)
-        self._csv.writerow(["id", "what", "reason", "file"])
-
-    def __enter__(self) -> Quarantine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def add(self, post: Post, what: str, reason: str) -> None:
-        """Note that the post, or its image, is not in the store."""
-        self.counts[what, reason] += 1
-        self._csv.writerow([post.id, what, reason, post.image if isinstance(post.image, Path) else ""])
-
-    def __str__(self) -> str:
-        parts = [f"{count:,} {what} ({reason})" for (what, reason), count in sorted(self.counts.items())]
-        return "quarantined " + (", ".join(parts) + ", listed in quarantine.csv" if parts else "nothing")
-
-
 def _split_of(post: Post, split: str | None) -> str | None:
     return split if split == "test" else post.split or split
 
 
-def _write_posts(sources: Sequence[Source], writer: StoreWriter, quarantine: Quarantine, num_workers: int) -> None:
+def _write_posts(
+    sources: Sequence[Source], writer: StoreWriter, quarantine: Quarantine, progress: Progress, num_workers: int
+) -> None:
     for posts, split in sources:
-        for ready in _prepare_all(posts, num_workers):
+        for ready in _prepare_all(progress.pass_over(posts), num_workers):
             post = ready.post
+            progress.take(post)
             if ready.refused is not None:
                 quarantine.add(post, "image", ready.refused)
             if ready.text is None and ready.image is None:
-                quarantine.add(post, "post", "neither text nor image")
+                quarantine.add(post, "post", post.refused or "neither text nor image")
                 continue
             writer.add(
                 clean_text(post.id),
@@ -136,6 +118,8 @@ def _write_posts(sources: Sequence[Source], writer: StoreWriter, quarantine: Qua
                 paraphrase=clean_text(post.paraphrase) if post.paraphrase else None,
                 extra=post.extra,
             )
+            progress.save(writer, quarantine)
+    progress.finish()
 
 
 def ingest(
@@ -148,16 +132,26 @@ def ingest(
     """Write posts into a new store at `path`, streaming, and group near-duplicates.
 
     `classes` None: those that the labels name. A broken image is quarantined and its post kept where it has text; a
-    post with nothing left is quarantined. The store appears at `path` when it is whole, or not at all.
+    post with nothing left, and a record that a reader refuses, is quarantined. The store appears at `path` when it is
+    whole, or not at all. What was killed or interrupted goes on where it stopped, and ends as the same bytes.
     Raises ValueError for an unknown label, a folder that is there already, no posts, and a full disk.
     """
     path = Path(path)
     if path.exists():
         raise ValueError(f"{path} is there already; remove it or name another folder")
-    with new_folder(path) as partial:
-        with Quarantine(partial / "quarantine.csv") as quarantine, StoreWriter(partial, classes, source) as writer:
-            _write_posts(sources, writer, quarantine, num_workers)
+    with resumable_folder(path) as partial:
+        progress = Progress(partial, {"source": source, "classes": classes, "format": FORMAT})
+        if progress.files:
+            print(f"{path}: goes on after {progress.saved_rows:,} posts that an interrupted ingest left")
+        whole = is_store(partial)
+        with Quarantine(partial / "quarantine.csv", None if whole else progress.quarantine_bytes) as quarantine:
+            if not whole:
+                with StoreWriter(partial, classes, source) as writer:
+                    writer.restore(progress.files)
+                    _write_posts(sources, writer, quarantine, progress, num_workers)
+                    quarantine.sync()
         set_columns(partial, group=group_posts(PostStore(partial)))
+        progress.forget()
     store = PostStore(path)
     print(_summary(store, quarantine))
     return store
