@@ -23,7 +23,7 @@ from datasets.duplicates import group_posts
 from datasets.folders import resumable_folder
 from datasets.images import ImageRefused, shrink_and_hash
 from datasets.ingest_progress import Progress, Quarantine
-from datasets.options import DataOptions, WorldOptions
+from datasets.options import CrawlOptions, DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
 from datasets.readers import ReaderOptions, find, recognise
 from datasets.store import PostStore, StoreWriter, is_store, set_columns
@@ -167,12 +167,12 @@ def _summary(store: PostStore, quarantine: Quarantine) -> str:
 
 
 def open_source(
-    path: Path | str, options: DataOptions, labels_needed: bool = True
+    path: Path | str, options: DataOptions, labels_needed: bool = True, crawl: CrawlOptions | None = None
 ) -> tuple[Iterator[Post], tuple[str, ...] | None]:
     """The posts at `path` in whatever layout, and their classes (None: those that the labels name).
 
-    The layout is --dataset or the one that recognises the path; a post store is read too. Raises ValueError as
-    readers do.
+    The layout is --dataset or the one that recognises the path; a post store is read too. `crawl` says which tweets of
+    a crawl are kept. Raises ValueError as readers do.
     """
     path = Path(path)
     if options.dataset == "store" or (options.dataset == "auto" and is_store(path)):
@@ -181,7 +181,8 @@ def open_source(
     layout = recognise(path) if options.dataset == "auto" else find(options.dataset)
     columns = (options.id_column, options.text_column, options.image_column, options.label_column)
     reader = layout()
-    return reader.read(path, ReaderOptions(*columns, labels_needed=labels_needed)), reader.classes
+    reading = ReaderOptions(*columns, labels_needed=labels_needed, crawl=crawl or CrawlOptions())
+    return reader.read(path, reading), reader.classes
 
 
 def source_paths(options: DataOptions) -> list[tuple[Path, str | None]]:
