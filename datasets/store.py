@@ -171,7 +171,8 @@ class PostStore:
             return self._added_column(name)
         return pa.chunked_array(self.chunks(name)).to_numpy()
 
-    def _strings(self, name: str, rows: Sequence[int] | np.ndarray) -> list[str]:
+    def strings(self, name: str, rows: Sequence[int] | np.ndarray) -> list[str]:
+        """The texts that a column of ingest has in these rows, "" where there is none."""
         rows = np.asarray(rows, np.int64)
         assert rows.size == 0 or (rows.min() >= 0 and rows.max() < len(self)), "row out of range"
         batches = np.searchsorted(self._stops, rows, side="right")
@@ -187,15 +188,15 @@ class PostStore:
 
     def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """The ids of these rows."""
-        return self._strings("id", rows)
+        return self.strings("id", rows)
 
     def texts(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """The texts of these rows, "" where there is none."""
-        return self._strings("text", rows)
+        return self.strings("text", rows)
 
     def paraphrases(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """The texts of these rows said otherwise, "" where there is none."""
-        return self._strings("paraphrase", rows)
+        return self.strings("paraphrase", rows)
 
     def image(self, row: int) -> bytes | None:
         """The JPEG of one row, None where the post has no image."""

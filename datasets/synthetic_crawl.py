@@ -82,7 +82,7 @@ class SyntheticCrawl:
 
     def __init__(self, options: SyntheticCrawlOptions) -> None:
         self.options = options
-        self.picture = lru_cache(maxsize=1024)(self._picture)
+        self.picture = lru_cache(maxsize=4096)(self._picture)
 
     def _picture(self, number: int) -> tuple[int, bytes]:
         """Class id and JPEG of a picture."""
