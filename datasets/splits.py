@@ -203,13 +203,13 @@ def _held_out(
     if given is not None:
         taken[group[given]] = True
     free = np.flatnonzero(is_labelled & ~taken[group] & (published < VALIDATION))
-    drawn = _draw_groups(label[free], group[free], (test_ratio, val_ratio), split_seed)
+    drawn = draw_groups(label[free], group[free], (test_ratio, val_ratio), split_seed)
     test = free[drawn == 1] if test_ratio else test
     validation = free[drawn == 2] if val_ratio else validation
     return validation, test
 
 
-def _draw_groups(label: np.ndarray, group: np.ndarray, ratios: tuple[float, ...], split_seed: int) -> np.ndarray:
+def draw_groups(label: np.ndarray, group: np.ndarray, ratios: tuple[float, ...], split_seed: int) -> np.ndarray:
     """Part of each post, 0 for none, i + 1 for `ratios[i]`: whole groups, each class in its share as groups allow.
 
     A group counts for the class that most of its posts have. Groups much larger than a part's share of their class are
