@@ -94,6 +94,7 @@ def resumable_folder(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             _publish(temporary, path)
+            shutil.rmtree(temporary, ignore_errors=True)  # there only where another process was first
         except Exception as error:
             if not isinstance(error, KeptError):
                 shutil.rmtree(temporary, ignore_errors=True)

@@ -90,7 +90,7 @@ class EncoderFeatures:
     """
 
     threshold = 0.1
-    """Squared L2 distance: a cosine of 0.95, which copy detection with supervised features takes for a duplicate."""
+    """Squared L2 distance, here a cosine of 0.95. No published value: encoders differ, look at the list it gives."""
 
     def __init__(self, store: PostStore, folder: Path | str) -> None:
         cache = FeatureCache(folder)

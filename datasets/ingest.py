@@ -292,7 +292,7 @@ def _key(
 ) -> str:
     """Hash of everything that a store is made of."""
     room = Path(__file__).parent
-    code = [room / f"{name}.py" for name in ("store", "images", "text", "ingest", "duplicates", "posts")]
+    code = [room / f"{name}.py" for name in ("store", "images", "text", "ingest", "duplicates", "posts", "tweets")]
     if places:
         code += sorted((room / "readers").glob("*.py"))
         columns = (options.id_column, options.text_column, options.image_column, options.label_column)

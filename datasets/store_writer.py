@@ -227,7 +227,7 @@ class StoreWriter:
                     self._write(batch)
                 self.sync()
                 before.unlink()
-        except (OSError, pa.ArrowInvalid) as error:
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise ValueError(
                 f"{self.path}: what an interrupted ingest left is damaged ({error}); it is removed, start again"
             ) from error

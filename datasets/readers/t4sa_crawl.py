@@ -121,7 +121,8 @@ class T4saCrawl(Reader):
                 yield Post(f"{TEXTS}, byte {place}", refused="malformed row")
             has_photo = np.zeros(len(texts.ids), bool)
             yield from self._photos(path, texts, teacher, rules, has_photo)
-            for position in np.flatnonzero(~has_photo).tolist():
+            is_first = np.diff(texts.ids, prepend=-1) > 0  # of a tweet that is there twice
+            for position in np.flatnonzero(is_first & ~has_photo).tolist():
                 text = texts.text(position)
                 if rules.keep(text, 0):
                     tweet = int(texts.ids[position])

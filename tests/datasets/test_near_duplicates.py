@@ -228,3 +228,20 @@ def test_the_script_lists_and_says(tmp_path, capsys):
         DuplicateOptions(store.path, against=(folder,), features=folder)
     with pytest.raises(ValueError, match="--num_nn 0 must be 1 or more"):
         SearchOptions(num_nn=0)
+
+
+def test_the_script_compares_features_of_one_encoder_only(tmp_path, capsys):
+    from scripts.find_duplicates import DuplicateOptions, main
+
+    stores = [write(tmp_path / name, [encoded(scene(seed=number)) for number in range(4)]) for name in ("a", "b")]
+    for place, weights, shift in (("a", "w", 0), ("b", "w", 3), ("other", "v", 0)):
+        store = stores[place != "a"]
+        about = {"store": store.fingerprint, "modality": "image", "weights": weights}
+        with create_features(tmp_path / f"features {place}", 4, 8, 1, about=about) as arrays:
+            arrays["clean"][:] = np.roll(np.eye(4, 8), shift, axis=1)  # shifted by 3: one of four is the same
+    options = {"against": (stores[1].path,), "features": tmp_path / "features a"}
+    main(DuplicateOptions(stores[0].path, **options, against_features=(tmp_path / "features b",)))
+    assert PostStore(stores[0].path).column("of_benchmark").tolist() == [False, False, False, True]
+    assert "4 images, near them 1 posts" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="features other are of another encoder"):
+        main(DuplicateOptions(stores[0].path, **options, against_features=(tmp_path / "features other",)))
