@@ -145,13 +145,14 @@ def draw_split(
     group = np.unique(store.group, return_inverse=True)[1]
     given = None if labeled_ids is None else _find_rows(store, labeled_ids)
     notes: list[str] = []
-    of_benchmark = _of_benchmark(store)
-    if of_benchmark.any():
-        notes.append(f"{of_benchmark.sum()} posts neither train nor are drawn: a benchmark has nearly their pictures")
-    validation, test = _held_out(store, group, of_benchmark, given, split_seed, val_ratio, test_ratio, notes)
+    if store.of_benchmark.any():
+        notes.append(
+            f"{store.of_benchmark.sum()} posts neither train nor are drawn: a benchmark has nearly their pictures"
+        )
+    validation, test = _held_out(store, group, given, split_seed, val_ratio, test_ratio, notes)
     _warn_of_missing_classes(store, {"validation": validation, "test": test})
     is_held_out = np.zeros(len(store), dtype=bool)
-    for rows in (validation, test, np.flatnonzero(store.split >= VALIDATION), np.flatnonzero(of_benchmark)):
+    for rows in (validation, test, np.flatnonzero(store.split >= VALIDATION), np.flatnonzero(store.of_benchmark)):
         is_held_out[group[rows]] = True
     may_train = ~is_held_out[group]
     crossing = np.count_nonzero(is_held_out[group] & (store.split == 1))
@@ -168,16 +169,9 @@ def draw_split(
     return Split.of(store, (labelled, unlabelled, validation, test), notes)
 
 
-def _of_benchmark(store: PostStore) -> np.ndarray:
-    """(N,) bool: posts whose picture scripts/find_duplicates.py found in a benchmark."""
-    known = "of_benchmark" in store.columns
-    return np.asarray(store.column("of_benchmark"), bool) if known else np.zeros(len(store), bool)
-
-
 def _held_out(
     store: PostStore,
     group: np.ndarray,
-    of_benchmark: np.ndarray,
     given: np.ndarray | None,
     split_seed: int,
     val_ratio: float,
@@ -199,7 +193,7 @@ def _held_out(
         validation = validation[~crossing]
     val_ratio = 0.0 if len(validation) else val_ratio
     test_ratio = 0.0 if len(test) else test_ratio
-    taken[group[(published == VALIDATION) | of_benchmark]] = True
+    taken[group[(published == VALIDATION) | store.of_benchmark]] = True
     if given is not None:
         taken[group[given]] = True
     free = np.flatnonzero(is_labelled & ~taken[group] & (published < VALIDATION))

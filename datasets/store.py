@@ -141,6 +141,12 @@ class PostStore:
         """
         return self._added_column("group") if "group" in self._added else self.given_group
 
+    @cached_property
+    def of_benchmark(self) -> np.ndarray:
+        """(N,) bool: posts whose picture a benchmark has, where scripts/find_duplicates.py looked for them."""
+        known = "of_benchmark" in self._added
+        return self._added_column("of_benchmark").astype(bool) if known else np.zeros(len(self), bool)
+
     @property
     def given_group(self) -> np.ndarray:
         """(N,) int64 group that the reader gave: the first row of the same group, the row itself where it gave none."""

@@ -128,9 +128,7 @@ class VariantSource:
         self, store: PostStore, predictions: TextPredictions | None, seed: int, keep_duplicates: bool = False
     ) -> None:
         self.store, self._predictions, self._seed = store, predictions, seed
-        usable = store.has_image.copy()
-        if "of_benchmark" in store.columns:
-            usable &= ~np.asarray(store.column("of_benchmark"), bool)
+        usable = store.has_image & ~store.of_benchmark
         self.near_benchmarks = int(store.has_image.sum() - usable.sum())
         if not keep_duplicates:
             if "image_group" not in store.columns:
