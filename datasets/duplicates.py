@@ -50,7 +50,7 @@ def image_pairs(store: PostStore) -> list[Pairs]:
     left, right = structured[left], structured[right]
     # Equal files have equal hashes: nothing but the candidates and the images without structure is compared as bytes.
     compared = np.unique(np.concatenate([flat, left, right]))
-    digests = np.fromiter((_digest(store.image(int(row)) or b"") for row in compared), np.uint64, len(compared))
+    digests = np.fromiter((digest(store.image(int(row)) or b"") for row in compared), np.uint64, len(compared))
     differ = digests[np.searchsorted(compared, left)] != digests[np.searchsorted(compared, right)]
     left, right = left[differ], right[differ]
     same = same_picture(store, left, right)
@@ -128,7 +128,8 @@ def image_hashes(store: PostStore) -> np.ndarray:
     return hashes
 
 
-def _digest(content: bytes) -> int:
+def digest(content: bytes) -> int:
+    """64 bits that are the same for equal contents only, as far as chance allows."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
@@ -153,6 +154,6 @@ def text_keys(store: PostStore) -> Pairs:
         texts = normalise_texts(chunk)
         rows.append(start + np.flatnonzero(pc.is_valid(texts).to_numpy(zero_copy_only=False)))
         known = texts.drop_null().to_pylist()
-        keys.append(np.fromiter((_digest(text.encode()) for text in known), np.uint64, len(known)))
+        keys.append(np.fromiter((digest(text.encode()) for text in known), np.uint64, len(known)))
         start += len(chunk)
     return np.concatenate(keys), np.concatenate(rows)

@@ -15,6 +15,10 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCE
 """What the disk, not the program, has against writing."""
 
 
+class KeptError(ValueError):
+    """A user's mistake after which an unfinished folder stays as it is, since it belongs to something else."""
+
+
 def _sync(path: Path) -> None:
     """Have the disk hold what was written to a file or a folder."""
     handle = os.open(path, os.O_RDONLY)
@@ -22,6 +26,26 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give a whole folder its name. Where another process was first, its folder stays."""
+    for file in temporary.iterdir():
+        _sync(file)
+    try:
+        temporary.rename(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+    _sync(path.parent)
+
+
+def _refusal(path: Path, error: OSError) -> ValueError:
+    """What a person is told where the disk has something against writing; any other error is raised as it is."""
+    if error.errno not in DISK_ERRORS:
+        raise error
+    reason = error.strerror or error
+    return ValueError(f"cannot write {path}: {reason}; make room there or choose another --cache_dir")
 
 
 @contextmanager
@@ -35,20 +59,9 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        for file in temporary.iterdir():
-            _sync(file)
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-        _sync(path.parent)
+        _publish(temporary, path)
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        raise ValueError(
-            f"cannot write {path}: {error.strerror or error}; make room there or choose another --cache_dir"
-        ) from error
+        raise _refusal(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -69,5 +82,44 @@ def alone(path: Path) -> Iterator[None]:
         for left in path.parent.glob(f".{path.name}-*"):
             shutil.rmtree(left, ignore_errors=True)
         yield
+    finally:
+        os.close(lock)
+
+
+def unfinished(path: Path) -> Path:
+    """Where `resumable_folder` keeps what is to become `path`."""
+    return path.with_name(f".{path.name}.unfinished")
+
+
+@contextmanager
+def resumable_folder(path: Path) -> Iterator[Path]:
+    """Like `new_folder`, but what a killed or interrupted process wrote is there again when it is started anew.
+
+    An error removes it, as in `new_folder`, unless it is a KeptError. Raises ValueError where another process writes
+    the same folder now.
+    """
+    temporary = unfinished(path)
+    try:
+        temporary.mkdir(parents=True, exist_ok=True)
+        lock = os.open(temporary, os.O_RDONLY)
+    except OSError as error:
+        raise _refusal(path, error) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{path} is being written by another process: wait for it or name another folder"
+            ) from None
+        try:
+            yield temporary
+            _publish(temporary, path)
+            shutil.rmtree(temporary, ignore_errors=True)  # there only where another process was first
+        except Exception as error:
+            if not isinstance(error, KeptError):
+                shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise _refusal(path, error) from error
+            raise
     finally:
         os.close(lock)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,12 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.duplicates import group_posts
-from datasets.folders import alone, new_folder
+from datasets.folders import alone, resumable_folder
 from datasets.images import ImageRefused, shrink_and_hash
-from datasets.options import DataOptions, WorldOptions
+from datasets.ingest_progress import Progress, Quarantine
+from datasets.options import CrawlOptions, DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
 from datasets.readers import ReaderOptions, find, recognise
 from datasets.store import PostStore, StoreWriter, is_store, set_columns
+from datasets.store_format import FORMAT
 from datasets.text import clean_text
 
 SHORT_SIDE = 256
@@ -47,6 +49,8 @@ class Prepared:
 
 def prepare(post: Post, short_side: int = SHORT_SIDE) -> Prepared:
     """Read and shrink the post's image and clean its text. Never raises for a broken image."""
+    if post.refused is not None:
+        return Prepared(post, None, None, None, None)
     text = clean_text(post.text) if post.text and not post.text.isspace() else None
     image, image_hash, refused = None, None, None
     try:
@@ -82,43 +86,21 @@ def _prepare_all(posts: Iterable[Post], num_workers: int) -> Iterator[Prepared]:
                 future.cancel()
 
 
-class Quarantine:
-    """The list of what ingest refused: quarantine.csv with the columns id, what (image or post), reason, file."""
-
-    def __init__(self, path: Path) -> None:
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._csv = csv.writer(self._file)
-        self._csv.writerow(["id", "what", "reason", "file"])
-
-    def __enter__(self) -> Quarantine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def add(self, post: Post, what: str, reason: str) -> None:
-        """Note that the post, or its image, is not in the store."""
-        self.counts[what, reason] += 1
-        self._csv.writerow([post.id, what, reason, post.image if isinstance(post.image, Path) else ""])
-
-    def __str__(self) -> str:
-        parts = [f"{count:,} {what} ({reason})" for (what, reason), count in sorted(self.counts.items())]
-        return "quarantined " + (", ".join(parts) + ", listed in quarantine.csv" if parts else "nothing")
-
-
 def _split_of(post: Post, split: str | None) -> str | None:
     return split if split == "test" else post.split or split
 
 
-def _write_posts(sources: Sequence[Source], writer: StoreWriter, quarantine: Quarantine, num_workers: int) -> None:
+def _write_posts(
+    sources: Sequence[Source], writer: StoreWriter, quarantine: Quarantine, progress: Progress, num_workers: int
+) -> None:
     for posts, split in sources:
-        for ready in _prepare_all(posts, num_workers):
+        for ready in _prepare_all(progress.pass_over(posts), num_workers):
             post = ready.post
+            progress.take(post)
             if ready.refused is not None:
                 quarantine.add(post, "image", ready.refused)
             if ready.text is None and ready.image is None:
-                quarantine.add(post, "post", "neither text nor image")
+                quarantine.add(post, "post", post.refused or "neither text nor image")
                 continue
             writer.add(
                 clean_text(post.id),
@@ -134,6 +116,8 @@ def _write_posts(sources: Sequence[Source], writer: StoreWriter, quarantine: Qua
                 paraphrase=clean_text(post.paraphrase) if post.paraphrase else None,
                 extra=post.extra,
             )
+            progress.save(writer, quarantine)
+    progress.finish()
 
 
 def ingest(
@@ -146,16 +130,26 @@ def ingest(
     """Write posts into a new store at `path`, streaming, and group near-duplicates.
 
     `classes` None: those that the labels name. A broken image is quarantined and its post kept where it has text; a
-    post with nothing left is quarantined. The store appears at `path` when it is whole, or not at all.
+    post with nothing left, and a record that a reader refuses, is quarantined. The store appears at `path` when it is
+    whole, or not at all. What was killed or interrupted goes on where it stopped, and ends as the same bytes.
     Raises ValueError for an unknown label, a folder that is there already, no posts, and a full disk.
     """
     path = Path(path)
     if path.exists():
         raise ValueError(f"{path} is there already; remove it or name another folder")
-    with new_folder(path) as partial:
-        with Quarantine(partial / "quarantine.csv") as quarantine, StoreWriter(partial, classes, source) as writer:
-            _write_posts(sources, writer, quarantine, num_workers)
+    with resumable_folder(path) as partial:
+        progress = Progress(partial, {"source": source, "classes": classes, "format": FORMAT})
+        if progress.files:
+            print(f"{path}: goes on after {progress.saved_rows:,} posts that an interrupted ingest left")
+        whole = is_store(partial)
+        with Quarantine(partial / "quarantine.csv", None if whole else progress.quarantine_bytes) as quarantine:
+            if not whole:
+                with StoreWriter(partial, classes, source) as writer:
+                    writer.restore(progress.files)
+                    _write_posts(sources, writer, quarantine, progress, num_workers)
+                    quarantine.sync()
         set_columns(partial, group=group_posts(PostStore(partial)))
+        progress.forget()
     store = PostStore(path)
     print(_summary(store, quarantine))
     return store
@@ -171,12 +165,12 @@ def _summary(store: PostStore, quarantine: Quarantine) -> str:
 
 
 def open_source(
-    path: Path | str, options: DataOptions, labels_needed: bool = True
+    path: Path | str, options: DataOptions, labels_needed: bool = True, crawl: CrawlOptions | None = None
 ) -> tuple[Iterator[Post], tuple[str, ...] | None]:
     """The posts at `path` in whatever layout, and their classes (None: those that the labels name).
 
-    The layout is --dataset or the one that recognises the path; a post store is read too. Raises ValueError as
-    readers do.
+    The layout is --dataset or the one that recognises the path; a post store is read too. `crawl` says which tweets of
+    a crawl are kept. Raises ValueError as readers do.
     """
     path = Path(path)
     if options.dataset == "store" or (options.dataset == "auto" and is_store(path)):
@@ -185,7 +179,8 @@ def open_source(
     layout = recognise(path) if options.dataset == "auto" else find(options.dataset)
     columns = (options.id_column, options.text_column, options.image_column, options.label_column)
     reader = layout()
-    return reader.read(path, ReaderOptions(*columns, labels_needed=labels_needed)), reader.classes
+    reading = ReaderOptions(*columns, labels_needed=labels_needed, crawl=crawl or CrawlOptions())
+    return reader.read(path, reading), reader.classes
 
 
 def source_paths(options: DataOptions) -> list[tuple[Path, str | None]]:
@@ -285,7 +280,7 @@ def _key(
 ) -> str:
     """Hash of everything that a store is made of."""
     room = Path(__file__).parent
-    code = [room / f"{name}.py" for name in ("store", "images", "text", "ingest", "duplicates", "posts")]
+    code = [room / f"{name}.py" for name in ("store", "images", "text", "ingest", "duplicates", "posts", "tweets")]
     if places:
         code += sorted((room / "readers").glob("*.py"))
         columns = (options.id_column, options.text_column, options.image_column, options.label_column)

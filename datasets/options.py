@@ -27,7 +27,7 @@ class DataOptions:
     test_data_dir: str = ""
     """Posts to test on; the same folder as --train_data_dir means: split the test posts off."""
     dataset: Annotated[str, tyro.conf.arg(aliases=["-ds"])] = "auto"
-    """Reader of the layout (mvsa_single, mvsa_multiple, scrd, table, class_folders, store); auto: the one that fits."""
+    """Reader of the layout, as the README lists them, or store; auto: the one that fits."""
     num_classes: Annotated[int, tyro.conf.arg(aliases=["-nc"])] = 0
     """Number of classes the posts must have; 0: as many as there are."""
     num_labels: Annotated[int, tyro.conf.arg(aliases=["-nl"])] = 600
@@ -114,6 +114,24 @@ class DataOptions:
                 f"--val_ratio {self.val_ratio} and --test_ratio {self.test_ratio} leave no posts to train on; "
                 "their sum must be below 1"
             )
+
+
+@dataclass(frozen=True)
+class CrawlOptions:
+    """Which tweets of a crawl are kept: by default as for T4SA 2.0 (Serra et al., ECAI 2023)"""
+
+    tweet_language: str = "en"
+    """Language that the crawl gives for a tweet; empty: any."""
+    min_words: int = 6
+    """Words that a tweet's text has at least, mentions and parts of links among them."""
+    original_tweets: bool = True
+    """No retweets, quotes or replies."""
+    photos_only: bool = True
+    """No tweets without a photo; otherwise they are posts of text alone."""
+
+    def __post_init__(self) -> None:
+        if self.min_words < 0:
+            raise ValueError(f"--min_words {self.min_words} must be 0 or more")
 
 
 @dataclass(frozen=True)

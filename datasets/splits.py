@@ -145,10 +145,14 @@ def draw_split(
     group = np.unique(store.group, return_inverse=True)[1]
     given = None if labeled_ids is None else _find_rows(store, labeled_ids)
     notes: list[str] = []
+    if store.of_benchmark.any():
+        notes.append(
+            f"{store.of_benchmark.sum()} posts neither train nor are drawn: a benchmark has nearly their pictures"
+        )
     validation, test = _held_out(store, group, given, split_seed, val_ratio, test_ratio, notes)
     _warn_of_missing_classes(store, {"validation": validation, "test": test})
     is_held_out = np.zeros(len(store), dtype=bool)
-    for rows in (validation, test, np.flatnonzero(store.split >= VALIDATION)):
+    for rows in (validation, test, np.flatnonzero(store.split >= VALIDATION), np.flatnonzero(store.of_benchmark)):
         is_held_out[group[rows]] = True
     may_train = ~is_held_out[group]
     crossing = np.count_nonzero(is_held_out[group] & (store.split == 1))
@@ -189,17 +193,17 @@ def _held_out(
         validation = validation[~crossing]
     val_ratio = 0.0 if len(validation) else val_ratio
     test_ratio = 0.0 if len(test) else test_ratio
-    taken[group[published == VALIDATION]] = True
+    taken[group[(published == VALIDATION) | store.of_benchmark]] = True
     if given is not None:
         taken[group[given]] = True
     free = np.flatnonzero(is_labelled & ~taken[group] & (published < VALIDATION))
-    drawn = _draw_groups(label[free], group[free], (test_ratio, val_ratio), split_seed)
+    drawn = draw_groups(label[free], group[free], (test_ratio, val_ratio), split_seed)
     test = free[drawn == 1] if test_ratio else test
     validation = free[drawn == 2] if val_ratio else validation
     return validation, test
 
 
-def _draw_groups(label: np.ndarray, group: np.ndarray, ratios: tuple[float, ...], split_seed: int) -> np.ndarray:
+def draw_groups(label: np.ndarray, group: np.ndarray, ratios: tuple[float, ...], split_seed: int) -> np.ndarray:
     """Part of each post, 0 for none, i + 1 for `ratios[i]`: whole groups, each class in its share as groups allow.
 
     A group counts for the class that most of its posts have. Groups much larger than a part's share of their class are

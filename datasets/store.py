@@ -155,6 +155,12 @@ class PostStore:
         """
         return self._added_column("group") if "group" in self._added else self.given_group
 
+    @cached_property
+    def of_benchmark(self) -> np.ndarray:
+        """(N,) bool: posts whose picture a benchmark has, where scripts/find_duplicates.py looked for them."""
+        known = "of_benchmark" in self._added
+        return self._added_column("of_benchmark").astype(bool) if known else np.zeros(len(self), bool)
+
     @property
     def given_group(self) -> np.ndarray:
         """(N,) int64 group that the reader gave: the first row of the same group, the row itself where it gave none."""
@@ -191,7 +197,8 @@ class PostStore:
             return self._added_column(name)
         return pa.chunked_array(self.chunks(name)).to_numpy()
 
-    def _strings(self, name: str, rows: Sequence[int] | np.ndarray) -> list[str]:
+    def strings(self, name: str, rows: Sequence[int] | np.ndarray) -> list[str]:
+        """The texts that a column of ingest has in these rows, "" where there is none."""
         rows = np.asarray(rows, np.int64)
         assert rows.size == 0 or (rows.min() >= 0 and rows.max() < len(self)), "row out of range"
         batches = np.searchsorted(self._stops, rows, side="right")
@@ -207,15 +214,15 @@ class PostStore:
 
     def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """The ids of these rows."""
-        return self._strings("id", rows)
+        return self.strings("id", rows)
 
     def texts(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """The texts of these rows, "" where there is none."""
-        return self._strings("text", rows)
+        return self.strings("text", rows)
 
     def paraphrases(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """The texts of these rows said otherwise, "" where there is none."""
-        return self._strings("paraphrase", rows)
+        return self.strings("paraphrase", rows)
 
     def image(self, row: int) -> bytes | None:
         """The JPEG of one row, None where the post has no image."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -73,6 +74,7 @@ class StoreWriter:
         self._sink: pa.NativeFile | None = None
         self._names: list[str] = []
         self._counts: list[int] = []
+        self._batches: list[int] = []
         self._fingerprint = _Fingerprint()
         self.rows = 0
 
@@ -117,10 +119,13 @@ class StoreWriter:
     def add_batch(self, batch: pa.RecordBatch) -> None:
         """Add many posts at once: any columns of CORE (`id` at least), `teacher`, `paraphrase` and extras, as Arrow."""
         self._flush()
+        self._note_labels(batch)
+        self._write(batch)
+
+    def _note_labels(self, batch: pa.RecordBatch) -> None:
         for name in set(LABELS) & set(batch.schema.names):
             for label in pc.unique(batch.column(name)).drop_null().to_pylist():
                 self._check_label(label, f"one of {batch.num_rows}")
-        self._write(batch)
 
     def _check_label(self, name: str, id: str) -> None:
         if self._classes is not None and name not in self._classes:
@@ -167,11 +172,13 @@ class StoreWriter:
             self._file = pa.ipc.new_file(self._sink, schema)
             self._names.append(name)
             self._counts.append(0)
+            self._batches.append(0)
         self._schema = schema
         batch = pa.RecordBatch.from_arrays([column_as(batch, field) for field in schema], schema=schema)
         self._file.write_batch(batch)
         self._fingerprint.add(batch)
         self._counts[-1] += batch.num_rows
+        self._batches[-1] += 1
         self.rows += batch.num_rows
 
     def _close_file(self) -> None:
@@ -182,6 +189,48 @@ class StoreWriter:
         finally:
             if sink is not None:
                 sink.close()
+                self._sync_last()
+
+    def _sync_last(self) -> None:
+        with open(self.path / self._names[-1], "rb") as file:
+            os.fsync(file.fileno())
+
+    def sync(self) -> list[tuple[str, int, int]]:
+        """Have the disk hold every batch that was written: name, rows and batches of each file, for `restore`."""
+        if self._sink is not None:
+            self._sink.flush()
+            self._sync_last()
+        return list(zip(self._names, self._counts, self._batches, strict=True))
+
+    def restore(self, files: Sequence[Sequence]) -> None:
+        """Go on after what `sync` said, in the folder of a writer that was interrupted; call it before `add`.
+
+        The last file has no end yet: its batches are written anew, from a copy that is there until this is done.
+        Raises ValueError where the files do not hold what they should.
+        """
+        try:
+            for name, rows, batches in files[:-1]:
+                for batch in _stream(self.path / name, rows, batches):
+                    self._note_labels(batch)
+                    self._fingerprint.add(batch)
+                    self._schema = batch.schema
+                self._names.append(name)
+                self._counts.append(rows)
+                self._batches.append(batches)
+                self.rows += rows
+            for name, rows, batches in files[-1:]:
+                before = self.path / f"{name}.before"
+                if not before.exists():
+                    os.replace(self.path / name, before)
+                for batch in _stream(before, rows, batches):
+                    self._note_labels(batch)
+                    self._write(batch)
+                self.sync()
+                before.unlink()
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise ValueError(
+                f"{self.path}: what an interrupted ingest left is damaged ({error}); it is removed, start again"
+            ) from error
 
     def close(self) -> None:
         """Write what is pending and, last of all, `store.json`. Raises ValueError where there is no post."""
@@ -194,9 +243,6 @@ class StoreWriter:
         if "teacher" in self._schema.names and self._schema.field("teacher").type.list_size != len(classes):
             width = self._schema.field("teacher").type.list_size
             raise ValueError(f"teacher probabilities for {width} classes, the labels name {len(classes)}: {classes}")
-        for name in self._names:
-            with open(self.path / name, "rb") as file:
-                os.fsync(file.fileno())
         about = {
             "format": FORMAT,
             "rows": self.rows,
@@ -207,6 +253,15 @@ class StoreWriter:
             "files": [{"name": name, "rows": rows} for name, rows in zip(self._names, self._counts, strict=True)],
         }
         write_file(self.path / "store.json", json.dumps(about, indent=1, ensure_ascii=False).encode())
+
+
+def _stream(path: Path, rows: int, batches: int) -> Iterator[pa.RecordBatch]:
+    """The first `batches` of an Arrow IPC file, whether it has its end or not: after the magic it is a stream."""
+    for batch in islice(pa.ipc.open_stream(pa.memory_map(str(path)).read_buffer().slice(8)), batches):
+        rows -= batch.num_rows
+        yield batch
+    if rows:
+        raise pa.ArrowInvalid(f"{path.name} has lost {rows} posts")
 
 
 def _extra_column(name: str, values: list[object]) -> pa.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from datasets.ingest import ingest, open_source
-from datasets.options import DataOptions
+from datasets.options import CrawlOptions, DataOptions
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class IngestOptions:
     posts: tyro.conf.Positional[str]
     """Folder or file of posts in any layout that a reader knows, or a store."""
     output: str
-    """Folder of the store; it must not be there yet."""
+    """Folder of the store; it must not be there yet. What was interrupted goes on where it stopped."""
     test_posts: str = ""
     """Posts of the test set, where they lie apart."""
     dataset: Annotated[str, tyro.conf.arg(aliases=["-ds"])] = DataOptions.dataset
-    """Reader of the layout (mvsa_single, mvsa_multiple, scrd, table, class_folders, store); auto: the one that fits."""
+    """Reader of the layout, as the README lists them, or store; auto: the one that fits."""
     id_column: str = DataOptions.id_column
     """Table column of the id."""
     text_column: str = DataOptions.text_column
@@ -39,6 +39,7 @@ class IngestOptions:
     """The posts have no labels: a table without the label column is no mistake."""
     num_workers: int = DataOptions.num_workers
     """Threads that read and shrink images."""
+    crawl: Annotated[CrawlOptions, tyro.conf.arg(name="")] = field(default_factory=CrawlOptions)
 
 
 def main(options: IngestOptions) -> None:
@@ -50,10 +51,10 @@ def main(options: IngestOptions) -> None:
         image_column=options.image_column,
         label_column=options.label_column,
     )
-    posts, classes = open_source(options.posts, reading, not options.unlabelled)
+    posts, classes = open_source(options.posts, reading, not options.unlabelled, options.crawl)
     sources: list = [(posts, "train" if options.test_posts else None)]
     if options.test_posts:
-        test_posts, test_classes = open_source(options.test_posts, reading, not options.unlabelled)
+        test_posts, test_classes = open_source(options.test_posts, reading, not options.unlabelled, options.crawl)
         sources.append((test_posts, "test"))
         if classes != test_classes:
             raise ValueError(f"{options.posts} has the classes {classes}, {options.test_posts} {test_classes}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from datasets.options import CrawlOptions
 from datasets.posts import SENTIMENTS, Post
 from datasets.text import decode_text
 
@@ -32,14 +33,17 @@ class ReaderOptions:
     label_column: str = "label"
     labels_needed: bool = True
     """False: a table without the label column holds posts without labels, as where they are only to be predicted."""
+    crawl: CrawlOptions = field(default_factory=CrawlOptions)
+    """Which tweets of a crawl are kept."""
 
 
 class Reader(ABC):
     """Reads one layout. A subclass in a file of this folder is found by its `name`.
 
     `read` yields posts one at a time and never holds them all; it raises ValueError, in one sentence that names the
-    file, for a folder or file that is missing, a malformed row and an unknown label. Image files are neither opened nor
-    looked for: what is wrong with one is found at ingest, which puts it aside and counts it.
+    file, for a folder or file that is missing, a malformed row and an unknown label. Of a crawl, where some of millions
+    of records are always broken, a malformed one is a post with the reason in `refused`. Image files are not opened:
+    what is wrong with one is found at ingest, which puts it aside and counts it.
     """
 
     name: ClassVar[str]

@@ -33,8 +33,8 @@ def _class_folders(path: Path) -> list[tuple[Path, str | None]]:
     return [(folder, None) for folder in folders]
 
 
-def _images(folder: Path) -> Iterator[Path]:
-    """Image files in `folder` and below, by name, hidden ones left out."""
+def images_below(folder: Path) -> Iterator[Path]:
+    """Image files in `folder` and in folders below, by name, hidden ones left out."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -69,7 +69,7 @@ class ClassFolders(Reader):
         empty = True
         for folder, split in folders:
             label = None if folder.name.lower() in WITHOUT_LABEL else class_name(folder.name)
-            for image in _images(folder):
+            for image in images_below(folder):
                 empty = False
                 identifier = image.relative_to(path).as_posix()
                 text = read_text_file(image.with_suffix(".txt"))

@@ -18,7 +18,9 @@ def mvsa(folder: Path, header: str) -> Path:
 
 
 def test_every_layout_is_found_by_its_name() -> None:
-    assert set(readers.readers()) == {"class_folders", "mvsa_multiple", "mvsa_single", "scrd", "table"}
+    known = {"class_folders", "mvsa_multiple", "mvsa_single", "scrd", "table"}
+    crawls = {"twitter_v2", "t4sa_crawl", "t4sa_variant", "webdataset"}
+    assert set(readers.readers()) == known | crawls
     for name, layout in readers.readers().items():
         assert readers.find(name) is layout
         assert layout.needs

@@ -37,6 +37,10 @@ class Posts:
     def __len__(self) -> int:
         return len(self.label)
 
+    @property
+    def of_benchmark(self) -> np.ndarray:
+        return np.zeros(len(self), bool)
+
     def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         return [f"post {row}" for row in rows]
 

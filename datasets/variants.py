@@ -1,0 +1,164 @@
+"""The variants of T4SA by name: which posts, with what label, in which part.
+
+Serra et al., The Emotions of the Crowd, ECAI 2023, and the notebooks of its authors. Every photo has the label of its
+tweet's text as a teacher reads it, if the teacher is sure enough. Differences from the authors' way, on purpose: parts
+are drawn by group (tweet and near-duplicates) and not by image, balancing is seeded, and a merged variant is the union
+of its two sources' parts, so that no post is in the training part of one variant and the test part of its union.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from datasets.posts import SENTIMENTS
+from datasets.seeds import generator
+from datasets.splits import draw_groups
+from datasets.store import PostStore
+from datasets.text_predictions import TextPredictions
+
+PARTS = ("train", "val", "test")
+"""Parts by their number here, and as files are named."""
+HELD_OUT = (0.1, 0.1)
+"""Shares of validation and test."""
+CHUNK = 100_000
+Thresholds = tuple[float, float, float]
+"""Confidence that the teacher must exceed for negative, neutral, positive."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A published variant. `labels` "own": those of the posts; else the teacher's, above the thresholds named."""
+
+    name: str
+    source: Literal["t4sa1", "t4sa2"]
+    labels: Literal["own", "any", "flat", "by_class"]
+    balanced: bool = False
+
+
+VARIANTS = (
+    Variant("B-T4SA_1.0", "t4sa1", "own"),
+    Variant("B-T4SA_1.0_upd", "t4sa1", "any"),
+    Variant("B-T4SA_1.0_upd_filt", "t4sa1", "flat"),
+    Variant("bal_flat_T4SA2.0", "t4sa2", "flat", balanced=True),
+    Variant("bal_T4SA2.0", "t4sa2", "by_class", balanced=True),
+    Variant("unb_T4SA2.0", "t4sa2", "by_class"),
+)
+MERGED = "merged_T4SA"
+MERGES = ("unb_T4SA2.0", "B-T4SA_1.0_upd_filt")
+NAMES = (*(variant.name for variant in VARIANTS), MERGED)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Posts of one store that a variant has: rows (M,), class ids (M,), parts (M,) as numbers in PARTS."""
+
+    store: PostStore
+    rows: np.ndarray
+    label: np.ndarray
+    part: np.ndarray
+
+    def counts(self) -> np.ndarray:
+        """(3, 3) posts by part and class."""
+        return np.bincount(3 * self.part + self.label, minlength=9).reshape(3, 3)
+
+
+def teacher_labels(probabilities: np.ndarray, thresholds: Thresholds | None) -> np.ndarray:
+    """(N,) int64 class of the highest of the probabilities (N, 3); -1 where it does not exceed that class's threshold.
+
+    Of equal probabilities the first counts, negative before neutral before positive. Zeros are no answer. They are
+    compared as float32, as the store keeps them: a probability of 0.70 does not exceed 0.70.
+    """
+    label = probabilities.argmax(1)
+    best = probabilities[np.arange(len(label)), label].astype(np.float32)
+    least = np.zeros(3, np.float32) if thresholds is None else np.asarray(thresholds, np.float32)
+    return np.where(best > least[label], label, -1)
+
+
+def undersample(label: np.ndarray, seed: int) -> np.ndarray:
+    """Positions, ascending, of as many posts of each class in `label` (M,) as the smallest class has."""
+    smallest = np.bincount(label, minlength=3).min()
+    drawn = []
+    for class_id in range(3):
+        of_class = np.flatnonzero(label == class_id)
+        drawn.append(generator(seed, "undersampling", class_id).permutation(of_class)[:smallest])
+    return np.sort(np.concatenate(drawn))
+
+
+def draw_parts(label: np.ndarray, group: np.ndarray, seed: int) -> np.ndarray:
+    """(M,) int64 part of each post: 80 % train, 10 % validation, 10 % test of each class, whole groups only."""
+    compact = np.unique(group, return_inverse=True)[1]
+    return draw_groups(label, compact, HELD_OUT, seed).astype(np.int64)
+
+
+def probabilities_of(store: PostStore, predictions: TextPredictions | None) -> np.ndarray:
+    """(N, 3) float32 probabilities of negative, neutral, positive, zeros where there is no answer.
+
+    From the predictions, found by the store's column `tweet`, or else from the store's own teacher. Raises ValueError
+    where there is neither.
+    """
+    if predictions is None:
+        if store.teacher is None:
+            raise ValueError(
+                f"{store.path} has no teacher's probabilities: label it with scripts/label_tweets.py, or give the "
+                "teacher's predictions by tweet"
+            )
+        if set(store.classes) != set(SENTIMENTS):
+            raise ValueError(f"{store.path} has the classes {store.classes}, not {SENTIMENTS}")
+        return store.teacher[:, [store.classes.index(name) for name in SENTIMENTS]]
+    if "tweet" not in store.columns:
+        raise ValueError(f"{store.path} has no column 'tweet' by which its posts could be found in the predictions")
+    found = []
+    for start in range(0, len(store), CHUNK):
+        tweets = store.strings("tweet", np.arange(start, min(start + CHUNK, len(store))))
+        found.append(predictions.of(np.array([int(tweet or -1) for tweet in tweets], np.int64)))
+    return np.concatenate(found)
+
+
+class VariantSource:
+    """A store of photos whose variants are built. `keep_duplicates`: near-duplicate photos stay.
+
+    Raises ValueError where duplicates shall go and nobody has looked for them.
+    """
+
+    def __init__(
+        self, store: PostStore, predictions: TextPredictions | None, seed: int, keep_duplicates: bool = False
+    ) -> None:
+        self.store, self._predictions, self._seed = store, predictions, seed
+        usable = store.has_image & ~store.of_benchmark
+        self.near_benchmarks = int(store.has_image.sum() - usable.sum())
+        if not keep_duplicates:
+            if "image_group" not in store.columns:
+                raise ValueError(
+                    f"{store.path} has no column image_group: run scripts/find_duplicates.py on it, or give "
+                    "--keep_duplicates"
+                )
+            usable &= store.column("image_group") == np.arange(len(store))
+        self._usable = usable
+
+    def choose(self, variant: Variant, thresholds: Thresholds | None) -> Chosen:
+        """The posts of a variant. Published parts are kept for the posts' own labels. Raises ValueError without any."""
+        if variant.labels == "own":
+            order = np.array([*(SENTIMENTS.index(name) for name in self._own_classes()), -1])
+            label = order[self.store.label]
+        else:
+            label = teacher_labels(probabilities_of(self.store, self._predictions), thresholds)
+        rows = np.flatnonzero(self._usable & (label >= 0))
+        if variant.balanced:
+            rows = rows[undersample(label[rows], self._seed)]
+        if not len(rows):
+            raise ValueError(f"{self.store.path} has no photo for {variant.name}: its thresholds leave none")
+        published = self.store.split[rows]
+        if variant.labels == "own" and (published > 0).all():
+            part = published.astype(np.int64) - 1
+        else:
+            part = draw_parts(label[rows], self.store.group[rows], self._seed)
+        return Chosen(self.store, rows, label[rows], part)
+
+    def _own_classes(self) -> Sequence[str]:
+        if not set(self.store.classes) <= set(SENTIMENTS):
+            raise ValueError(f"{self.store.path} has the classes {self.store.classes}, not {SENTIMENTS}")
+        return self.store.classes
