@@ -33,6 +33,11 @@ LEAST_DOUBT = 0.3
 then says nothing of what is usual."""
 
 
+LEAST_THRESHOLD = 0.9
+"""Share of --threshold under which the threshold of no class falls. At 0.8 five of six pseudo-labels of the synthetic
+world were accepted and 77 % of them right, without the guard three of four and 83 %."""
+
+
 class Scrd(Algorithm):
     """Pseudo-labels from the moving average of the net on weak views, filtered by what the deciding modality says."""
 
@@ -77,7 +82,7 @@ class Scrd(Algorithm):
         super().__init__(options, net, teacher, task)
         self.register_buffer("running_loss", torch.tensor(0.0))
         self.register_buffer("running_weight", torch.tensor(0.0))
-        self.thresholds = ClassThreshold(task.num_classes)
+        self.thresholds = ClassThreshold(task.num_classes, floor=LEAST_THRESHOLD)
 
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
@@ -152,7 +157,7 @@ class Scrd(Algorithm):
             confidence, label = logits.softmax(dim=1).max(dim=1)
             mask = self._confident(confidence, label, threshold)
             if self.options.modality_pseudo_label == "shared":
-                label = torch.where(pseudo["mask"] > 0, pseudo["label"], label)
+                label = torch.where(mask > 0, label, pseudo["label"])
                 mask = torch.maximum(mask, pseudo["mask"])
             pseudo[f"{name}_label"], pseudo[f"{name}_mask"] = label, mask * present
         return pseudo
