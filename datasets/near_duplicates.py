@@ -19,7 +19,7 @@ from datasets.neighbours import SearchOptions, Vectors, blocks, build_index, nei
 from datasets.store import PostStore, set_columns
 
 ORIGINAL_THRESHOLD = 0.15
-MOST_PAIRS = 1 << 22
+MOST_PAIRS = 1 << 20
 """Pairs that are kept before they are joined to groups, so that one picture shared a million times needs no memory."""
 
 
@@ -159,6 +159,22 @@ def write_groups(store: PostStore, image_group: np.ndarray, of_benchmark: np.nda
     group = join(links, len(store))
     set_columns(store.path, image_group=image_group, of_benchmark=of_benchmark, group=group)
     return PostStore(store.path)
+
+
+def groups_among(store: PostStore, rows: np.ndarray) -> np.ndarray:
+    """(M,) int64: the first position in `rows` (M,) that each is linked to, by picture, text or the reader's group.
+
+    Only through one another: two photos that only a left out post joins may be in different parts. In a whole crawl the
+    tweets of several photos join most pictures that are shared often to a single group.
+    """
+    keys, of_text = text_keys(store)
+    positions = np.full(len(store), -1)
+    positions[rows] = np.arange(len(rows))
+    here = positions[of_text] >= 0
+    links = [equal_pairs(keys[here], positions[of_text[here]])]
+    pictures = [store.column("image_group")] if "image_group" in store.columns else []
+    links += [equal_pairs(column[rows], np.arange(len(rows))) for column in (store.given_group, *pictures)]
+    return join(links, len(rows))
 
 
 def listed(image_group: np.ndarray) -> Iterator[np.ndarray]:

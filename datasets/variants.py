@@ -8,12 +8,14 @@ of its two sources' parts, so that no post is in the training part of one varian
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from datasets.near_duplicates import groups_among
 from datasets.posts import SENTIMENTS
 from datasets.seeds import generator
 from datasets.splits import draw_groups
@@ -155,8 +157,13 @@ class VariantSource:
         if variant.labels == "own" and (published > 0).all():
             part = published.astype(np.int64) - 1
         else:
-            part = draw_parts(label[rows], self.store.group[rows], self._seed)
-        return Chosen(self.store, rows, label[rows], part)
+            part = draw_parts(label[rows], groups_among(self.store, rows), self._seed)
+        chosen = Chosen(self.store, rows, label[rows], part)
+        if (chosen.counts().sum(1) == 0).any():
+            warnings.warn(
+                f"{variant.name} has an empty part: its photos are too few, or too many share a group", stacklevel=2
+            )
+        return chosen
 
     def _own_classes(self) -> Sequence[str]:
         if not set(self.store.classes) <= set(SENTIMENTS):

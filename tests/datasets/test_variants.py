@@ -12,7 +12,7 @@ import pytest
 
 from datasets import readers
 from datasets.ingest import ingest
-from datasets.near_duplicates import write_groups
+from datasets.near_duplicates import groups_among, write_groups
 from datasets.posts import SENTIMENTS, Post
 from datasets.readers import ReaderOptions
 from datasets.store import PostStore, set_columns
@@ -135,6 +135,25 @@ def test_photos_of_one_tweet_and_one_picture_are_in_one_part(crawl):
     assert len(pairs) > 80
     assert all(left == right for left, right in pairs)
     assert set(part.values()) == {0, 1, 2}
+
+
+def test_left_out_posts_join_nothing(tmp_path):
+    """A tweet with the photos 0 and 1, 0 a repeat of 2 and 1 of 3: 2 and 3 are in one group of the store, but apart."""
+    posts = photos(9)
+    for row, group in ((0, "a"), (1, "a"), (2, "b"), (3, "c")):
+        posts[row] = replace(posts[row], group=group, teacher=(0.01, 0.01, 0.98))
+    store = store_of(tmp_path / "s", posts, np.array([0, 1, 0, 1, *range(4, len(posts))]))
+    assert len(set(store.group[:4])) == 1
+    assert groups_among(store, np.array([2, 3, 4, 5])).tolist() == [0, 1, 2, 2]
+    assert groups_among(store, np.array([0, 1, 2])).tolist() == [0, 0, 0]
+    with pytest.warns(UserWarning, match=r"unb_T4SA2\.0 has an empty part"):
+        VariantSource(store, None, 42).choose(OF["unb_T4SA2.0"], (0.97, 0.97, 0.97))  # photos 0 and 1, of one tweet
+
+
+def test_equal_texts_are_one_group(tmp_path):
+    posts = [Post(str(number), f"this is said again and again {number % 2}") for number in range(4)]
+    store = ingest([(posts, None)], tmp_path / "s", SENTIMENTS)
+    assert groups_among(store, np.array([1, 2, 3])).tolist() == [0, 1, 0]
 
 
 def test_predictions_by_tweet_are_those_of_the_store(crawl, tmp_path):
