@@ -3,7 +3,7 @@
 L = L_sup + λ_u L_u + λ_dec L_dec + λ_sel L_sel
 L_sup = CE(p_f, y) + λ_m (CE(p_m, y) + Σ_{k∈{t,v}} filter_k · CE(p_k, y))
 L_u   = U_f + λ_m (U_t + U_v), U_k = mean 1[max p_k(weak) ≥ τ] CE(p_k(strong), argmax p_k(weak)), U_f filtered by PLF;
-        where head t or v is not confident, it learns the accepted pseudo-label of f
+        by default k = t, v learn what f has accepted instead
 L_dec = L_cyc + L_rec + 0.1 (L_mar + L_ort)
 L_sel = mean 1[accepted] KL(u ‖ π), u_k ∝ exp(−CE(p_k(weak), argmax p_f(weak)) / T_u)
 """
@@ -31,11 +31,8 @@ LOSS_MOMENTUM = 0.99
 LEAST_DOUBT = 0.3
 """Share of the loss of a blind guess under which no limit falls: few labels are soon learned by heart, and their loss
 then says nothing of what is usual."""
-
-
 LEAST_THRESHOLD = 0.9
-"""Share of --threshold under which the threshold of no class falls. At 0.8 five of six pseudo-labels of the synthetic
-world were accepted and 77 % of them right, without the guard three of four and 83 %."""
+"""Share of --threshold under which the threshold of no class falls."""
 
 
 class Scrd(Algorithm):
@@ -47,8 +44,8 @@ class Scrd(Algorithm):
     class Options(PseudoLabelOptions):
         """SCRD"""
 
-        plf: Literal["match", "figure", "code", "none"] = "match"
-        """Filter of pseudo-labels: the deciding modality must agree (match), a private part must support the
+        plf: Literal["agree", "match", "figure", "code", "none"] = "agree"
+        """Filter of pseudo-labels: every modality that the post has must agree (agree), the deciding one must (match), a private part must support the
         pseudo-label (figure of the paper), a deciding common part must support both modalities (released code), or
         none."""
         plf_scale: float = 1.0
@@ -60,9 +57,9 @@ class Scrd(Algorithm):
         label_filter_floor: float = 0.5
         """Weight of the labelled posts that the label filter rejects for one modality; 1: no label filter."""
         modality_pseudo_label: Literal["shared", "own"] = "shared"
-        """What the heads of text and image learn from unlabelled posts: their own confident pseudo-label (own, as
-        released); and where they have none, the accepted one of the final head, so that one modality teaches the other
-        (shared)."""
+        """What the heads of text and image learn from unlabelled posts: the accepted pseudo-label of the final head, so
+        that one modality teaches the other (shared), or their own confident one (own, as released), which makes a head
+        surer of its own mistakes."""
         modality_loss_ratio: float = 1.0
         """Weight of the losses of the heads for text, image and common part, beside the final one's."""
         decoupling_loss_ratio: float = 0.1
@@ -154,11 +151,10 @@ class Scrd(Algorithm):
             "dropped": confident * (1 - supported),
         }  # fmt: skip
         for name, logits, present in _modality_heads(target, batch):
-            confidence, label = logits.softmax(dim=1).max(dim=1)
-            mask = self._confident(confidence, label, threshold)
-            if self.options.modality_pseudo_label == "shared":
-                label = torch.where(mask > 0, label, pseudo["label"])
-                mask = torch.maximum(mask, pseudo["mask"])
+            label, mask = pseudo["label"], pseudo["mask"]
+            if self.options.modality_pseudo_label == "own":
+                confidence, label = logits.softmax(dim=1).max(dim=1)
+                mask = self._confident(confidence, label, threshold)
             pseudo[f"{name}_label"], pseudo[f"{name}_mask"] = label, mask * present
         return pseudo
 
@@ -175,11 +171,13 @@ class Scrd(Algorithm):
         if rule == "match":
             deciding = heads.argmax(dim=2).gather(1, chosen.unsqueeze(1)).squeeze(1)
             return (deciding == label) | (chosen == COMMON)
+        present = torch.stack([batch.has_text, batch.has_image], dim=1)
+        if rule == "agree":
+            return ((heads[:, :COMMON].argmax(dim=2) == label.unsqueeze(1)) | ~present).all(dim=1)
         active = rule != "none" and (self.options.plf_epochs < 0 or step.epoch < self.options.plf_epochs)
         if not active:
             return torch.ones_like(label, dtype=torch.bool)
         limit = self.options.plf_scale * self.usual_loss()
-        present = torch.stack([batch.has_text, batch.has_image], dim=1)
         if rule == "figure":
             doubts = [self.doubt(self.teacher, "common", target.parts[name], label) for name in MODALITIES]
             return ((torch.stack(doubts, dim=1) <= limit) & present).any(dim=1)

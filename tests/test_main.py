@@ -212,7 +212,21 @@ def test_compiled_it_is_the_same_run(run, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_two_processes_have_the_losses_of_one(cache: Path, forker: Forker, tmp_path: Path) -> None:
-    words = [*TINY, "--algorithm", "fixmatch", "--freeze", "text", "--dropout", 0, "--feature_dropout", 0, "--epoch", 1, "--cache_dir", cache]
+    words = [
+        *TINY,
+        "--algorithm",
+        "fixmatch",
+        "--freeze",
+        "text",
+        "--dropout",
+        0,
+        "--feature_dropout",
+        0,
+        "--epoch",
+        1,
+        "--cache_dir",
+        cache,
+    ]
     words += ["--save_dir", tmp_path, "--save_name"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -71,6 +71,18 @@ def test_match_asks_the_deciding_modality():
     assert kept.tolist() == [True, False, True, True, False]
 
 
+def test_agree_asks_every_modality_that_is_there():
+    algorithm = transparent(plf="agree")
+    label = torch.tensor([POSITIVE] * 6)
+    answer = predicted(
+        says(*label), text=says(POSITIVE, POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, NEGATIVE),
+        image=says(POSITIVE, NEGATIVE, POSITIVE, POSITIVE, NEUTRAL, NEUTRAL), common=says(*[NEUTRAL] * 6),
+        chosen=[TEXT] * 6,
+    )  # fmt: skip
+    kept = algorithm.supported(answer, label, present([1, 1, 1, 0, 1, 0], [1, 1, 1, 1, 0, 0]), FIRST)
+    assert kept.tolist() == [True, False, False, True, True, True]  # the last has nothing that could disagree
+
+
 def test_match_lets_all_pass_where_no_part_decides():
     answer = predicted(says(POSITIVE), says(NEGATIVE), says(NEGATIVE), says(NEGATIVE), [TEXT])
     undecided = replace(answer, selection=torch.full((1, 3), 1 / 3))
@@ -124,18 +136,23 @@ def test_without_a_filter_all_pass():
 
 
 def test_masks_by_hand():
-    algorithm = transparent(plf="match", threshold=0.7, guard="none")
+    own = {"modality_pseudo_label": "own"}
+    algorithm, shared = (transparent(plf="match", threshold=0.7, guard="none", **more) for more in (own, {}))
     sure, unsure = says(POSITIVE, NEGATIVE, POSITIVE), says(NEUTRAL, NEUTRAL, NEUTRAL, confidence=0.5)
     final = torch.stack([sure[0], sure[1], unsure[2]])
     answer = predicted(
         final, text=sure, image=says(POSITIVE, POSITIVE, NEGATIVE), common=final, chosen=[TEXT, IMAGE, TEXT]
     )
-    pseudo = algorithm.pseudo_labels(answer, present([1, 1, 0], [1, 0, 1]), FIRST)
+    here = present([1, 1, 0], [1, 0, 1])
+    pseudo = algorithm.pseudo_labels(answer, here, FIRST)
     assert pseudo["label"].tolist() == [POSITIVE, NEGATIVE, NEUTRAL]
     assert pseudo["mask"].tolist() == [1, 0, 0]  # the image disagrees with the second, the third is not sure
     assert pseudo["dropped"].tolist() == [0, 1, 0]
     assert pseudo["text_label"].tolist() == [POSITIVE, NEGATIVE, POSITIVE]
     assert pseudo["text_mask"].tolist() == [1, 1, 0] and pseudo["image_mask"].tolist() == [1, 0, 1]
+    lent = shared.pseudo_labels(answer, here, FIRST)
+    assert lent["text_label"].tolist() == lent["image_label"].tolist() == [POSITIVE, NEGATIVE, NEUTRAL]
+    assert lent["text_mask"].tolist() == [1, 0, 0] and lent["image_mask"].tolist() == [1, 0, 0]
     assert pseudo["confidence"].tolist() == pytest.approx([0.8, 0.8, 0.5])
 
 
@@ -257,7 +274,7 @@ def batches(uratio: int = 3, labelled: int = 6):
 ])  # fmt: skip
 def test_every_parameter_of_every_variant_learns_from_posts_that_lack_a_modality(settings, uratio):
     net = feature_net("scrd", **settings)
-    algorithm = make("scrd", net, threshold=0.0)
+    algorithm = make("scrd", net, threshold=0.0, plf="none")  # untrained modalities agree by chance alone
     losses = algorithm(*batches(uratio), FIRST)
     losses.total.backward()
     assert losses.total.isfinite()
@@ -315,7 +332,7 @@ def test_no_gradient_reaches_teacher_or_weak_views_and_the_teacher_makes_the_lab
 
 
 @pytest.mark.parametrize("guard", ["threshold", "none"])
-@pytest.mark.parametrize("plf", ["match", "figure", "code", "none"])
+@pytest.mark.parametrize("plf", ["agree", "match", "figure", "code", "none"])
 def test_above_one_nothing_is_accepted_whatever_the_guard(guard, plf):
     algorithm = make("scrd", threshold=1.01, guard=guard, plf=plf)
     algorithm.thresholds.mean_prediction.copy_(torch.tensor([0.01, 0.01, 0.98]))
