@@ -39,7 +39,7 @@ class Scrd(Algorithm):
     """Pseudo-labels from the moving average of the net on weak views, where text and image by themselves say the same.
 
     A head that learns from its own confident answers gets surer of its mistakes, and the fused head follows the surest:
-    of the pseudo-labels accepted so on the synthetic world 78 % were right, of those on which both modalities agree 90 %.
+    of the pseudo-labels accepted so on the synthetic world 78 % were right, of those on which both agree 90 %.
     """
 
     name = "scrd"
@@ -49,8 +49,8 @@ class Scrd(Algorithm):
         """SCRD"""
 
         plf: Literal["agree", "match", "figure", "code", "none"] = "agree"
-        """Filter of pseudo-labels: the head of every modality that the post has must agree (agree), that of the deciding
-        one must (match), a private part must support the pseudo-label (figure of the paper), a deciding common part
+        """Filter of pseudo-labels: the head of every modality that the post has must agree (agree), that of the
+        deciding one must (match), a private part must support the pseudo-label (figure of the paper), a deciding common part
         must support both modalities (released code), or none."""
         plf_scale: float = 1.0
         """Loss above which figure and code reject, in units of the running supervised loss."""
