@@ -50,8 +50,8 @@ class Scrd(Algorithm):
 
         plf: Literal["agree", "match", "figure", "code", "none"] = "agree"
         """Filter of pseudo-labels: the head of every modality that the post has must agree (agree), that of the
-        deciding one must (match), a private part must support the pseudo-label (figure of the paper), a deciding common part
-        must support both modalities (released code), or none."""
+        deciding one must (match), a private part must support the pseudo-label (figure of the paper), a deciding common
+        part must support both modalities (released code), or none."""
         plf_scale: float = 1.0
         """Loss above which figure and code reject, in units of the running supervised loss."""
         plf_epochs: int = -1
