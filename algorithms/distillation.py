@@ -71,12 +71,10 @@ class Distillation(Algorithm):
                 raise ValueError(
                     f"--teacher_thresholds {self.teacher_thresholds!r} must be numbers from 0 up with commas between"
                 )
-            if not 0 < self.teacher_temperature < float("inf"):
-                raise ValueError(f"--teacher_temperature {self.teacher_temperature} must be a number above 0")
+            self.check_above_zero("teacher_temperature")
             if not 0 <= self.label_smoothing < 1:
                 raise ValueError(f"--label_smoothing {self.label_smoothing} must be from 0 up, and below 1")
-            if not 0 <= self.labelled_weight < float("inf"):
-                raise ValueError(f"--labelled_weight {self.labelled_weight} must be a number from 0 up")
+            self.check_from_zero("labelled_weight")
 
     def __init__(self, options: Any, net: nn.Module, teacher: nn.Module, task: Task) -> None:
         super().__init__(options, net, teacher, task)

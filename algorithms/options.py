@@ -112,8 +112,7 @@ class SharpeningOptions(UnlabelledOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"--temperature {self.temperature} must be a number above 0")
+        self.check_above_zero("temperature")
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,7 @@ class MixingOptions(WarmUpOptions, SharpeningOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.mixup_alpha < float("inf"):
-            raise ValueError(f"--mixup_alpha {self.mixup_alpha} must be a number above 0")
+        self.check_above_zero("mixup_alpha")
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,7 @@ class ReMixMatch(Algorithm):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            for name in ("strong_loss_ratio", "rotation_loss_ratio"):
-                if not 0 <= getattr(self, name) < float("inf"):
-                    raise ValueError(f"--{name} {getattr(self, name)} must be a number from 0 up")
+            self.check_from_zero("strong_loss_ratio", "rotation_loss_ratio")
 
     net: PostNet
 

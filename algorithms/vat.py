@@ -49,12 +49,10 @@ class Vat(Algorithm):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if not 0 < self.vat_eps < float("inf"):
-                raise ValueError(f"--vat_eps {self.vat_eps} must be a number above 0")
+            self.check_above_zero("vat_eps")
             if self.vat_iterations < 1:
                 raise ValueError(f"--vat_iterations {self.vat_iterations} must be 1 or more")
-            if not 0 <= self.entropy_loss_ratio < float("inf"):
-                raise ValueError(f"--entropy_loss_ratio {self.entropy_loss_ratio} must be a number from 0 up")
+            self.check_from_zero("entropy_loss_ratio")
 
     net: PostNet
 
