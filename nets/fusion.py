@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
+from nets.dropout import Dropout
 from nets.post_net import Encoders, PostNet
 from nets.prediction import Prediction
 
@@ -45,4 +46,4 @@ def normalised_map(width: int, dim: int) -> nn.Sequential:
 
 def last_layers(dim: int, num_classes: int, dropout: float) -> nn.Sequential:
     """(B, D) to (B, C) logits."""
-    return nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, num_classes))
+    return nn.Sequential(nn.ReLU(), Dropout(dropout), nn.Linear(dim, num_classes))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from datasets.batch import Batch
+from nets.dropout import Dropout
 from nets.encoders import ImageEncoder, TextEncoder
 from nets.fasttext import FastTextEncoder
 from nets.layout import Layout
@@ -42,7 +43,7 @@ class Encoders(nn.Module):
         dropout: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.dropout = nn.ModuleDict({name: nn.Dropout(share) for name, share in (dropout or {}).items()})
+        self.dropout = nn.ModuleDict({name: Dropout(share) for name, share in (dropout or {}).items()})
         self.live = nn.ModuleDict({name: net for name, net in (("text", text), ("image", image)) if net is not None})
         self.widths = {name: int(net.width) for name, net in self.live.items()}  # type: ignore[arg-type]
         # An encoder without a layout gives its pooled features alone.
@@ -133,7 +134,7 @@ class PostNet(nn.Module, ABC):
 
 def classifier(width: int, hidden: int, num_classes: int, dropout: float) -> nn.Sequential:
     """Two layers with ReLU and dropout between, as all heads of SCRD."""
-    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, num_classes))
+    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), Dropout(dropout), nn.Linear(hidden, num_classes))
 
 
 def mean_of_present(values: list[Tensor], present: list[Tensor]) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.decoupling import Decoupling
+from nets.dropout import Dropout
 from nets.options import NetOptions
 from nets.post_net import Encoders, PostNet
 from nets.prediction import FullPrediction
@@ -61,4 +62,4 @@ class ScrdNet(PostNet):
 
 
 def _head(dim: int, num_classes: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, num_classes))
+    return nn.Sequential(nn.ReLU(), Dropout(dropout), nn.Linear(dim, num_classes))

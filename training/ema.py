@@ -31,6 +31,7 @@ class Ema:
         self.momentum = momentum
         self.rises = rises
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self._found: tuple[nn.Module, list[Tensor], list[Tensor], list[Tensor], list[Tensor]] | None = None
 
     def momentum_at(self, step: int) -> float:
         """The momentum of step `step`, counted from 0."""
@@ -49,20 +50,27 @@ class Ema:
         `skipped` is a scalar on the device: where it is 1 the average stays as it is. The frozen weights are the same
         in both from the start and are left out.
         """
-        pairs = [
-            (average, weight.detach())
-            for average, weight in zip(self.net.parameters(), net.parameters(), strict=True)
-            if weight.requires_grad
-        ]
+        averages, weights, buffers, sources = self._tensors(net)
         share: Tensor | float = 1 - self.momentum_at(step)
         if skipped is not None:
             share = share * (1 - skipped)
-        if pairs:
-            averages, weights = [list(side) for side in zip(*pairs, strict=True)]
+        if weights:
             # average + share · (weights − average); lerp takes no share that is known on the device only
             change = torch._foreach_sub(weights, averages)
             torch._foreach_mul_(change, share)
             torch._foreach_add_(averages, change)
-        buffers = list(self.net.buffers())
         if buffers:
-            torch._foreach_copy_(buffers, [buffer.detach() for buffer in net.buffers()])
+            torch._foreach_copy_(buffers, sources)
+
+    def _tensors(self, net: nn.Module) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+        """Averages and weights that are trained, buffers here and in `net`. Found once: looking through all modules
+        at every step takes longer than averaging small heads."""
+        if self._found is None or self._found[0] is not net:
+            pairs = [
+                (average, weight.detach())
+                for average, weight in zip(self.net.parameters(), net.parameters(), strict=True)
+                if weight.requires_grad
+            ]
+            sources = [buffer.detach() for buffer in net.buffers()]
+            self._found = net, [a for a, _ in pairs], [w for _, w in pairs], list(self.net.buffers()), sources
+        return self._found[1:]

@@ -6,6 +6,7 @@ leaves out the pages of libraries that it has not touched itself, about 0.3 GiB:
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -30,8 +31,6 @@ def warm() -> None:
     """Import all that a run needs and do what is done once a process, so that a forked one does not wait for it."""
     import pyarrow
     import torch.utils.tensorboard  # noqa: F401
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from transformers import AutoModel, AutoTokenizer, BertModel, PreTrainedTokenizerFast  # noqa: F401
 
     import algorithms
@@ -45,13 +44,12 @@ def warm() -> None:
 
         get_checkpoint_conversion_mapping("bert")
     pyarrow.array([None], from_pandas=True)  # imports pandas, where there is one
-    figure = Figure(layout="constrained")
-    figure.subplots().set_title("fonts")
-    FigureCanvasAgg(figure).draw()
     evaluation.report.template()
     nets.build.nets()
     for name in algorithms.names():
         algorithms.find(name)
+    gc.collect()
+    gc.freeze()  # a forked process has these objects for good: its collector need not look through, and copy, them
 
 
 def cores() -> int:

@@ -196,7 +196,7 @@ class Trainer:
 
     def step(self, number: int, labelled: Views, unlabelled: Views) -> None:
         """Step `number`, counted from 0, wholly on the device."""
-        torch.manual_seed(derive_seed(self.seed, "dropout", number, self.processes.rank))
+        self._seed(derive_seed(self.seed, "dropout", number, self.processes.rank))
         self.schedule.apply(self.optimiser, number)
         if self.algorithm.restarts_average and number % self.options.num_train_iter == 0:
             self.ema.restart(self.algorithm.net)
@@ -217,6 +217,13 @@ class Trainer:
         self.scalars.add({**scalars, "train/grad_norm": norm}, skipped)
         self._posts += self.processes.world * (_size(labelled) + _size(unlabelled))
 
+    def _seed(self, seed: int) -> None:
+        """As torch.manual_seed, for the device of the run and the host alone: asking for every kind of device, torch
+        keeps a stack trace for each that is not there."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
     def _gradients(self, number: int, labelled: Views, unlabelled: Views) -> tuple[Tensor, dict[str, Tensor]]:
         """Backward through the step, part by part. Returns the total loss and the scalars to show, means of the parts.
 
@@ -236,6 +243,8 @@ class Trainer:
                 (losses.total / parts).backward()
             found.append(self._figures(losses, others))
             self._histograms = {name: value.detach() for name, value in losses.histograms.items()}
+        if parts == 1:
+            return found[0]["train/total_loss"], found[0]
         means = {name: torch.stack([some[name] for some in found]).mean() for name in found[0]}
         return means["train/total_loss"], means
 
@@ -384,13 +393,14 @@ def _monitored(monitor: Monitor, step: int) -> Iterator[None]:
 @contextmanager
 def _rare_collection() -> Iterator[None]:
     """Python's garbage collection stops all threads when it likes; here only the trainer calls it, between steps."""
-    enabled = gc.isenabled()
+    enabled, frozen = gc.isenabled(), gc.get_freeze_count()
     gc.collect()
     gc.freeze()  # what is there now stays, and is not looked through again
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not frozen:  # else a part is the affair of whoever has frozen it
+            gc.unfreeze()
         if enabled:
             gc.enable()
