@@ -66,9 +66,13 @@ def main(argv: list[str], preset: Path | None = None, after: After | None = None
 
     `preset` is a file of options that the command line wins over; `after` reads the finished run and tells of it.
     """
+    return attempt(read_options(argv, preset), argv, after)
+
+
+def attempt(options: Options, argv: list[str], after: After | None = None) -> int:
+    """`main` for options that were read already from the command line `argv`."""
     warnings.simplefilter("default", UserWarning)
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
-    options = read_options(argv, preset)
     try:
         return run(options, argv, after)
     except ValueError as error:

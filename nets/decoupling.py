@@ -36,7 +36,8 @@ class Decoupling(nn.Module):
 
     def forward(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> dict[str, Tensor]:
         """(B, D) parts by name: `text`, `image` (private), `common` (mean over what is present), and where the
-        decoupling is active, for m in text, image: `common_m`, `projected_m`, `rebuilt_m`, `cycle_m`."""
+        decoupling is active, for m in text, image: `common_m`, `projected_m`, and, for the losses that read them,
+        where gradients are computed: `rebuilt_m`, `cycle_m`."""
         projected = {name: self.project[name](features[name]) for name in MODALITIES}
         if not self.active:
             common = mean_of_present([projected[m] for m in MODALITIES], [present[m] for m in MODALITIES])
@@ -46,8 +47,9 @@ class Decoupling(nn.Module):
             parts[name] = self.private[name](projected[name])
             parts[f"common_{name}"] = self.common(projected[name])
             parts[f"projected_{name}"] = projected[name]
-            parts[f"rebuilt_{name}"] = self.decode[name](torch.cat([parts[name], parts[f"common_{name}"]], dim=1))
-            parts[f"cycle_{name}"] = self.private[name](parts[f"rebuilt_{name}"])
+            if torch.is_grad_enabled():
+                parts[f"rebuilt_{name}"] = self.decode[name](torch.cat([parts[name], parts[f"common_{name}"]], dim=1))
+                parts[f"cycle_{name}"] = self.private[name](parts[f"rebuilt_{name}"])
         parts["common"] = mean_of_present(
             [parts[f"common_{name}"] for name in MODALITIES], [present[name] for name in MODALITIES]
         )

@@ -66,17 +66,18 @@ class Means:
         return cls(workers, gpus, threads)
 
 
-def execute(job: Job, argv: list[str], slot: int, means: Means) -> int:
+def execute(job: Job, resumed: bool, slot: int, means: Means) -> int:
     """One run, in a process of its own. Returns main.py's exit code."""
     import torch
 
-    from main import main
+    from main import attempt, main
 
     speak_into(job.log)
     if means.gpus:
         use_gpu(slot, means.gpus)
     torch.set_num_threads(means.threads)
-    return main(argv)
+    # `plan` has read a new run's options; reading them again takes longer than a few dozen steps
+    return main([*job.argv, "--resume"]) if resumed else attempt(job.options, list(job.argv))
 
 
 def sweep(jobs: list[Job], means: Means) -> int:
@@ -99,7 +100,7 @@ def sweep(jobs: list[Job], means: Means) -> int:
           f"{means.workers} at a time, {means.threads} threads each, {means.gpus} GPUs", flush=True)  # fmt: skip
 
     def work(job: Job, slot: int) -> int:
-        return execute(job, [*job.argv, *(["--resume"] if job.name in begun else [])], slot, means)
+        return execute(job, job.name in begun, slot, means)
 
     start = time.perf_counter()
     with StopSignal() as stop:

@@ -102,6 +102,12 @@ class Assembly:
         labels = torch.from_numpy(self.store.label[labelled.numpy()].astype(np.int64))
         return Task(len(self.store.classes), len(self.store), len(self.split.unlabelled), labelled, labels)
 
+    @property
+    def frozen_fingerprints(self) -> dict[str, object]:
+        """What tells the weights of each frozen encoder from others."""
+        caches = {"image": self.source.image_features, "text": self.source.text_features}
+        return {name: cache.about["weights"] for name, cache in caches.items() if cache is not None}
+
     def make_loader(self, start: int, stop: int) -> TrainingLoader:
         """Training batches for the steps `start` to `stop` - 1."""
         options, processes = self.options, self.processes

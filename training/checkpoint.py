@@ -24,6 +24,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from datasets.folders import alone
+
 KEPT = 2
 _TEMPORARY = ".tmp-"
 _PREFIX = "step-"
@@ -105,6 +107,27 @@ def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str,
         raise CheckpointError(
             f"cannot write the weights to {path}: {error.strerror}; what was there is intact"
         ) from error
+
+
+def share_weights(kept: Path, path: Path, state: Callable[[], Mapping[str, Tensor]]) -> None:
+    """Have the file `path` be the file of weights `kept`, under a second name, so that the disk holds it once; `state`
+    gives them where `kept` is not there yet. Neither file is ever written in place, so both may be removed. Where the
+    file system has no second names, or `path` lies on another one, `path` is a file of its own.
+
+    Raises CheckpointError where a file cannot be written.
+    """
+    with alone(kept):
+        if not kept.is_file():
+            save_weights(kept, state())
+    temporary = path.with_name(_TEMPORARY + path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        os.link(kept, temporary)
+        os.replace(temporary, path)
+        temporary.unlink(missing_ok=True)  # renaming one name of a file to another of it does nothing
+    except OSError:
+        save_weights(path, state())
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

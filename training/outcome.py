@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -22,7 +23,7 @@ from evaluation.teaching import teaching
 from nets.build import rebuild, save_plan
 from nets.post_net import MODALITIES, PostNet
 from training.assembly import Assembly, autocast_type
-from training.checkpoint import load_state, load_weights, plain_state, save_weights
+from training.checkpoint import load_state, load_weights, plain_state, share_weights
 from training.command_line import Options
 from training.defaults import NETS, PLAIN_NET
 from training.run_folder import RunFolder
@@ -51,12 +52,18 @@ def keep_model(assembly: Assembly, folder: RunFolder) -> None:
     if assembly.tokenizer is not None:
         save_tokenizer(assembly.tokenizer, best / TOKENIZER_FOLDER)
     if assembly.frozen:
-        state = {
-            f"encoders.live.{name}.{key}": value
-            for name, encoder in assembly.frozen.items()
-            for key, value in plain_state(encoder).items()
-        }
-        save_weights(best / FROZEN_FILE, state)
+        digest = hashlib.sha256(repr(assembly.frozen_fingerprints).encode()).hexdigest()
+        kept = Path(assembly.options.data.cache_dir) / "encoders" / f"{digest[:32]}.safetensors"
+        share_weights(kept, best / FROZEN_FILE, lambda: _frozen_state(assembly))
+
+
+def _frozen_state(assembly: Assembly) -> dict[str, torch.Tensor]:
+    """The weights of the frozen encoders, by their names in the whole net."""
+    return {
+        f"encoders.live.{name}.{key}": value
+        for name, encoder in assembly.frozen.items()
+        for key, value in plain_state(encoder).items()
+    }
 
 
 def load_model(folder: RunFolder) -> PostNet:

@@ -191,3 +191,13 @@ def test_the_nets_of_one_modality_hold_the_encoder_of_one():
     assert set(tiny_net("text")[0].encoders.live) == {"text"}
     batch = tiny_posts()
     assert torch.equal(answer("text", replace(batch, image=None))["logits"], answer("text", batch)["logits"])
+
+
+@torch.no_grad()
+def test_scrd_rebuilds_nothing_where_no_loss_reads_it():
+    net, batch = tiny_net("scrd")[0], tiny_posts()
+    parts = net(batch).parts
+    assert not [name for name in parts if name.startswith(("rebuilt_", "cycle_"))]
+    with torch.enable_grad():
+        whole = net(batch).parts
+    assert all(torch.equal(part, whole[name]) for name, part in parts.items())

@@ -13,8 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from scripts.sweep import main
+import main as house
+from scripts import sweep as module
+from scripts.sweep import Means, main
 from tests.runs import ROOT, TINY, Forker
+from training.sweep import plan
 
 ALONE = [word for word in TINY if word not in ("--num_labels", "60", "--threshold", "0.4")]
 
@@ -95,3 +98,14 @@ def test_scripts_ask_for_what_there_is(
     assert (tmp_path / "compare.py").read_text().splitlines()[1:] == [
         str(runs), "--baseline", baseline, "--output", f"{runs}/comparison",
     ]  # fmt: skip
+
+
+def test_the_options_of_a_new_run_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [job] = plan(["supervised"], ["60"], ["1"], {}, str(tmp_path), ["--epoch", "2"])
+    called: list[object] = []
+    monkeypatch.setattr(module, "speak_into", lambda path: None)
+    monkeypatch.setattr(house, "attempt", lambda options, argv: called.append((options, argv)) or 0)
+    monkeypatch.setattr(house, "main", lambda argv: called.append(argv) or 0)
+    for resumed in (False, True):
+        assert module.execute(job, resumed, 0, Means(1, 0, torch.get_num_threads())) == 0
+    assert called == [(job.options, list(job.argv)), [*job.argv, "--resume"]]

@@ -24,6 +24,7 @@ from training.checkpoint import (
     plain_state,
     save_checkpoint,
     save_weights,
+    share_weights,
 )
 
 
@@ -196,3 +197,31 @@ def test_unreadable_weights_are_named(tmp_path: Path) -> None:
     for name in ("a.safetensors", "missing.safetensors"):
         with pytest.raises(CheckpointError, match=name):
             load_weights(tmp_path / name)
+
+
+def test_shared_weights_are_written_once_and_outlive_either_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, asked = tmp_path / "cache" / "encoder.safetensors", []
+
+    def state() -> dict[str, torch.Tensor]:
+        asked.append(1)
+        return {"weight": torch.arange(3.0)}
+
+    runs = [tmp_path / name / "frozen.safetensors" for name in ("a", "b", "a")]  # the last one is made anew
+    for run in runs:
+        share_weights(kept, run, state)
+    assert len(asked) == 1
+    assert {run.stat().st_ino for run in runs} == {kept.stat().st_ino}
+    assert [path.name for path in runs[0].parent.iterdir()] == ["frozen.safetensors"]
+    save_weights(runs[0], {"weight": torch.zeros(3)})
+    runs[1].unlink()
+    assert load_weights(kept)["weight"].tolist() == [0.0, 1.0, 2.0]
+
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    share_weights(kept, runs[1], state)
+    assert runs[1].stat().st_ino != kept.stat().st_ino
+    assert load_weights(runs[1])["weight"].tolist() == [0.0, 1.0, 2.0]
