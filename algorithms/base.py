@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import torch
@@ -173,7 +174,7 @@ class Algorithm(nn.Module, ABC):
     def predict(self, *batches: Batch) -> list[Prediction]:
         """One forward pass of the net over all `batches`, answered batch by batch in float32."""
         answer = self.net(concatenate(batches)).float()
-        stops = torch.tensor([len(batch) for batch in batches]).cumsum(0).tolist()
+        stops = list(accumulate(len(batch) for batch in batches))
         answers = [answer.rows(stop - len(batch), stop) for batch, stop in zip(batches, stops, strict=True)]
         if self.auxiliary is not None and torch.is_grad_enabled():
             self._answered += zip(batches, answers, strict=True)

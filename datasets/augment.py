@@ -114,13 +114,14 @@ class ViewMaker:
         image, text, mask = batch.image, batch.text, batch.text_mask
         if image is not None:
             if image.ndim == 4:
-                image = self._view_image(image, kind, draws)
-            image = torch.where(has_image.view(-1, *[1] * (image.ndim - 1)), image, 0.0)
+                image = torch.where(has_image.view(-1, 1, 1, 1), self._view_image(image, kind, draws), 0.0)
+            else:
+                image = image * has_image.unsqueeze(1)
         if text is not None:
             if mask is not None:
                 text, mask = self._view_text(batch, kind, draws)
                 mask = mask & has_text[:, None]
-            text = torch.where(has_text[:, None], text, 0)
+            text = text * has_text[:, None]
         return replace(
             batch,
             has_image=has_image,

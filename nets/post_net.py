@@ -63,14 +63,22 @@ class Encoders(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """(B, width) features by modality, zeros for the posts that lack it."""
         features: dict[str, Tensor] = {}
+        # Features of a frozen encoder are finite: times the mask is several times quicker than filling. What a live
+        # one makes of nothing may be anything.
         if "text" in self.widths:
             assert batch.text is not None, "a net that reads texts was given a batch without"
-            read = batch.text if batch.text_mask is None else self.live["text"](batch.text, batch.text_mask)
-            features["text"] = self._dropped("text", read).masked_fill(~batch.has_text.unsqueeze(1), 0.0)
+            if batch.text_mask is None:
+                features["text"] = self._dropped("text", batch.text) * batch.has_text.unsqueeze(1)
+            else:
+                read = self.live["text"](batch.text, batch.text_mask)
+                features["text"] = self._dropped("text", read).masked_fill(~batch.has_text.unsqueeze(1), 0.0)
         if "image" in self.widths:
             assert batch.image is not None, "a net that reads images was given a batch without"
-            read = batch.image if batch.image.dim() == 2 else self.live["image"](batch.image)
-            features["image"] = self._dropped("image", read).masked_fill(~batch.has_image.unsqueeze(1), 0.0)
+            if batch.image.dim() == 2:
+                features["image"] = self._dropped("image", batch.image) * batch.has_image.unsqueeze(1)
+            else:
+                read = self.live["image"](batch.image)
+                features["image"] = self._dropped("image", read).masked_fill(~batch.has_image.unsqueeze(1), 0.0)
         return features
 
     def _dropped(self, name: str, features: Tensor) -> Tensor:

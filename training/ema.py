@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from algorithms.base import Step
 
+_Tensors = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
+"""Averages, the weights that they follow, buffers of the average, those that they copy."""
+
 
 class Ema:
     """`net` is an average of the given net's weights, always in evaluation mode and without gradient.
@@ -31,7 +34,7 @@ class Ema:
         self.momentum = momentum
         self.rises = rises
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
-        self._found: tuple[nn.Module, list[Tensor], list[Tensor], list[Tensor], list[Tensor]] | None = None
+        self._found: tuple[nn.Module, _Tensors] | None = None
 
     def momentum_at(self, step: int) -> float:
         """The momentum of step `step`, counted from 0."""
@@ -62,9 +65,9 @@ class Ema:
         if buffers:
             torch._foreach_copy_(buffers, sources)
 
-    def _tensors(self, net: nn.Module) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
-        """Averages and weights that are trained, buffers here and in `net`. Found once: looking through all modules
-        at every step takes longer than averaging small heads."""
+    def _tensors(self, net: nn.Module) -> _Tensors:
+        """What an update for `net` reads and writes. Found once: looking through all modules at every step takes longer
+        than averaging small heads. Weights and buffers are changed in place only, and none is frozen later."""
         if self._found is None or self._found[0] is not net:
             pairs = [
                 (average, weight.detach())
@@ -72,5 +75,5 @@ class Ema:
                 if weight.requires_grad
             ]
             sources = [buffer.detach() for buffer in net.buffers()]
-            self._found = net, [a for a, _ in pairs], [w for _, w in pairs], list(self.net.buffers()), sources
-        return self._found[1:]
+            self._found = net, ([a for a, _ in pairs], [w for _, w in pairs], list(self.net.buffers()), sources)
+        return self._found[1]

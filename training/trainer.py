@@ -222,7 +222,7 @@ class Trainer:
         keeps a stack trace for each that is not there."""
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+            torch.cuda.manual_seed_all(seed)
 
     def _gradients(self, number: int, labelled: Views, unlabelled: Views) -> tuple[Tensor, dict[str, Tensor]]:
         """Backward through the step, part by part. Returns the total loss and the scalars to show, means of the parts.

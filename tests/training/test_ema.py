@@ -59,3 +59,18 @@ def test_buffers_are_copied_and_the_average_is_never_trained() -> None:
 def test_momentum_out_of_range(momentum: float) -> None:
     with pytest.raises(ValueError, match="--ema_m"):
         Ema(linear(1.0), momentum)
+
+
+def test_the_modules_are_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, looked = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), []
+    ema = Ema(net, 0.9)
+    named_modules = nn.Module.named_modules
+    monkeypatch.setattr(
+        nn.Module, "named_modules", lambda *args, **named: looked.append(1) or named_modules(*args, **named)
+    )
+    ema.update(net, 0)
+    first = len(looked)
+    ema.update(net, 1)
+    assert first > 0 and len(looked) == first
+    ema.update(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), 2)
+    assert len(looked) > first
