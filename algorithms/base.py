@@ -91,7 +91,6 @@ class Algorithm(nn.Module, ABC):
     unlabelled_views: ClassVar[tuple[str, ...]] = ("weak", "strong")
     restarts_average: ClassVar[bool] = False
     replicated: ClassVar[tuple[str, ...]] = ()
-    reads_teacher: ClassVar[bool] = False
 
     class_weight: Tensor  # (C,)
     logit_shift: Tensor  # (C,)
@@ -118,6 +117,11 @@ class Algorithm(nn.Module, ABC):
             self.alignment = DistributionAlignment(task.num_classes, target=target)
         self.auxiliary = auxiliary_losses(options, net)
         self._answered: list[tuple[Batch, Prediction]] = []  # with a gradient, in this step
+
+    @classmethod
+    def reads_teacher(cls, options: Any) -> bool:
+        """Whether, with these options, the posts must have the probabilities of a text teacher."""
+        return False
 
     @property
     def teacher(self) -> nn.Module:

@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 
 from algorithms.base import Algorithm, Losses, Step, Task
 from algorithms.options import UnlabelledOptions
-from algorithms.pseudo_labels import PseudoLabels, consistency_loss, sharpen
+from algorithms.pseudo_labels import PseudoLabels, consistency_loss, sharpen, smooth
 from datasets.batch import Batch, Views
 
 
@@ -34,7 +34,6 @@ class Distillation(Algorithm):
 
     name = "distillation"
     unlabelled_views = ("strong",)
-    reads_teacher = True
 
     thresholds: Tensor  # (C,)
     answered: Tensor  # (C,): answers learned from so far, by class; starts at 1 each
@@ -92,6 +91,11 @@ class Distillation(Algorithm):
         self.register_buffer("thresholds", torch.tensor(thresholds), persistent=False)
         self.register_buffer("answered", torch.ones(self.num_classes))
 
+    @classmethod
+    def reads_teacher(cls, options: Any) -> bool:
+        """See Algorithm."""
+        return True
+
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
         known = [labelled[view] for view in self.labelled_views]
@@ -127,8 +131,7 @@ class Distillation(Algorithm):
         if options.teacher_balance:
             self.answered.add_((target * weight.unsqueeze(1)).sum(dim=0))
             weight = weight * (target @ (self.answered.mean() / self.answered))
-        target = (1 - options.label_smoothing) * target + options.label_smoothing / classes
-        return target, PseudoLabels(probabilities, confidence, label, weight)
+        return smooth(target, options.label_smoothing), PseudoLabels(probabilities, confidence, label, weight)
 
 
 def first_largest(probabilities: Tensor) -> Tensor:

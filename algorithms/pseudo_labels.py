@@ -44,6 +44,12 @@ def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
     return (probabilities.clamp(min=1e-12).log() / temperature).softmax(dim=1)
 
 
+def smooth(shares: Tensor, ratio: float) -> Tensor:
+    """(B, C) shares of labels, of which a `ratio` is spread evenly over the classes (Szegedy et al., Rethinking the
+    Inception Architecture, CVPR 2016, sec. 7)."""
+    return (1 - ratio) * shares + ratio / shares.shape[1]
+
+
 def class_weights(counts: Tensor, beta: float) -> Tensor:
     """(C,) weights (1 − β) / (1 − β^n) of classes with (C,) n posts, 1 on average (Cui et al., Class-Balanced Loss,
     CVPR 2019, eq. 7)."""

@@ -1,27 +1,29 @@
 """SCRD (Xia et al., Seek Common Ground While Reserving Differences, CVPR 2025), made self-consistent.
 
-L = L_sup + λ_u L_u + λ_dec L_dec + λ_sel L_sel
-L_sup = CE(p_f, y) + λ_m (CE(p_m, y) + Σ_{k∈{t,v}} filter_k · CE(p_k, y))
+L = L_sup + λ_u L_u + λ_dec L_dec + λ_sel L_sel + λ_T L_T
+L_sup = λ_f CE(p_f, y) + λ_m (CE(p_m, y) + Σ_{k∈{t,v}} filter_k · CE(p_k, y))
 L_u   = U_f + λ_m (U_t + U_v), U_k = mean 1[max p_k(weak) ≥ τ] CE(p_k(strong), argmax p_k(weak)), U_f filtered by PLF;
         t and v learn, by default, what f has accepted
 L_dec = L_cyc + L_rec + 0.1 (L_mar + L_ort)
-L_sel = mean 1[accepted] KL(u ‖ π), u_k ∝ exp(−CE(p_k(weak), argmax p_f(weak)) / T_u)
+L_sel = mean KL(u ‖ π), u_k ∝ exp(−CE(p_k(weak), argmax p_f(weak)) / T_u)
+L_T = mean trust · (CE(p_v(strong), q) + CE(p_f(strong), q)), q what a text teacher says (--teacher_weight)
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from algorithms.base import Algorithm, Losses, Step, Task
 from algorithms.losses import decoupling
+from algorithms.losses.text_teacher import trust
 from algorithms.options import PseudoLabelOptions
-from algorithms.pseudo_labels import ClassThreshold, consistency_loss
+from algorithms.pseudo_labels import ClassThreshold, consistency_loss, smooth
 from datasets.batch import Batch, Views
 from nets.post_net import MODALITIES
 from nets.prediction import COMMON, IMAGE, TEXT, FullPrediction, Prediction
@@ -58,6 +60,13 @@ class Scrd(Algorithm):
         """Epochs in which figure and code filter; -1: all (released code: 11)."""
         guard: Literal["threshold", "none"] = "threshold"
         """Against a class that nobody predicts any more: a threshold for each class, lower where it is rare."""
+        final_label_ratio: float = -1
+        """Weight of the labelled posts' loss of the final answer; -1: 0 with encoders from scratch and --decision sum,
+        else 1. Encoders from scratch soon know the labelled posts by heart, and the loss of the sum then teaches text
+        and image to lean on each other."""
+        label_smoothing: float = -1
+        """Share of the text head's labels that is spread over the classes, so that where it knows the labelled posts by
+        heart it is not surer of others than it may be; -1: 0.2 with encoders from scratch, else 0."""
         label_filter_floor: float = 0.5
         """Weight of the labelled posts that the label filter rejects for one modality; 1: no label filter."""
         modality_pseudo_label: Literal["shared", "own"] = "shared"
@@ -72,6 +81,17 @@ class Scrd(Algorithm):
         """Weight of the loss that teaches the selection which part supports the pseudo-label."""
         selection_temperature: float = 0.5
         """Temperature of the target of that loss."""
+        teacher_weight: float = 0.0
+        """Weight of what a text teacher (scripts/label_tweets.py) says of unlabelled posts, learned by the image's and
+        the final head; 0: it is not asked."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.check_from_zero("teacher_weight")
+            if self.final_label_ratio != -1:
+                self.check_from_zero("final_label_ratio")
+            if self.label_smoothing != -1:
+                self.check_share("label_smoothing")
 
     net: ScrdNet
     running_loss: Tensor  # ()
@@ -81,9 +101,16 @@ class Scrd(Algorithm):
         if not isinstance(net, ScrdNet):
             raise ValueError("--algorithm scrd learns with --net scrd (or auto)")
         super().__init__(options, net, teacher, task)
+        self.final_label_ratio = 1.0 if options.final_label_ratio < 0 else options.final_label_ratio
+        self.label_smoothing = max(options.label_smoothing, 0.0)
         self.register_buffer("running_loss", torch.tensor(0.0))
         self.register_buffer("running_weight", torch.tensor(0.0))
         self.thresholds = ClassThreshold(task.num_classes, floor=LEAST_THRESHOLD)
+
+    @classmethod
+    def reads_teacher(cls, options: Any) -> bool:
+        """See Algorithm."""
+        return bool(options.teacher_weight > 0)
 
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
@@ -96,11 +123,13 @@ class Scrd(Algorithm):
         unsup_loss = self.unsupervised_loss(learner, pseudo)
         decouple_loss = self.decoupling_loss(answer, learner, known, strong, pseudo)
         selection_loss = self.selection_loss(learner, target, pseudo)
+        teacher_loss = self.teacher_loss(learner, target, strong)
         total = (
             sup_loss
             + self.options.ulb_loss_ratio * unsup_loss
             + self.options.decoupling_loss_ratio * decouple_loss
             + self.options.selection_loss_ratio * selection_loss
+            + self.options.teacher_weight * teacher_loss
         )
         self.running_loss.lerp_(final_loss.detach(), 1 - LOSS_MOMENTUM)
         self.running_weight.lerp_(torch.ones_like(self.running_weight), 1 - LOSS_MOMENTUM)
@@ -108,6 +137,8 @@ class Scrd(Algorithm):
             "sup_loss": sup_loss, "unsup_loss": unsup_loss, "decouple_loss": decouple_loss,
             "selection_loss": selection_loss, "total_loss": total,
         }  # fmt: skip
+        if self.options.teacher_weight:
+            parts["teacher_loss"] = teacher_loss
         chosen = learner.selection.detach().mean(dim=0)
         seen = {
             "util_ratio": pseudo["mask"].mean(), "plf_drop": pseudo["dropped"].mean(),
@@ -131,12 +162,15 @@ class Scrd(Algorithm):
         reading the modality's private part, finds the label: a text that says nothing of it should not be made to."""
         label = batch.label
         final_loss = self.labelled_loss(answer.logits, label)
-        loss = final_loss + self.options.modality_loss_ratio * self.labelled_loss(answer.common_logits, label)
+        common_loss = self.labelled_loss(answer.common_logits, label)
+        loss = self.final_label_ratio * final_loss + self.options.modality_loss_ratio * common_loss
+        shares = one_hot(label, self.num_classes).to(answer.logits.dtype)
         usual = torch.where(self.running_weight > 0, self.usual_loss(), final_loss.detach())
         for name, logits, present in _modality_heads(answer, batch):
             doubt = self.doubt(self.net, "common", answer.parts[name], label)
             weight = torch.where(doubt < usual, 1.0, self.options.label_filter_floor) * present
-            own_loss = (self.labelled_loss(logits, label, "none") * weight).mean()
+            told = smooth(shares, self.label_smoothing) if name == "text" else shares
+            own_loss = (self.labelled_loss(logits, told, "none") * weight).mean()
             loss = loss + self.options.modality_loss_ratio * own_loss
         return loss, final_loss
 
@@ -230,8 +264,18 @@ class Scrd(Algorithm):
         shape = margin + decoupling.orthogonality(parts, present)
         return decoupling.cycle(parts, present) + decoupling.reconstruction(parts, present) + 0.1 * shape
 
+    def teacher_loss(self, learner: FullPrediction, target: FullPrediction, batch: Batch) -> Tensor:
+        """L_T: the final and the image's head learn what a text teacher says, as far as it is to be trusted. The text's
+        own head does not: it would add to the answer what the teacher has said once already."""
+        if not self.options.teacher_weight or batch.teacher is None:
+            return learner.logits.new_zeros(())
+        weight = trust(batch.teacher, target.logits.softmax(dim=1), learner.logits.softmax(dim=1))
+        final_loss = consistency_loss(learner.logits, batch.teacher, weight)
+        return final_loss + consistency_loss(learner.image_logits, batch.teacher, weight * batch.has_image)
+
     def selection_loss(self, learner: FullPrediction, target: FullPrediction, pseudo: dict[str, Tensor]) -> Tensor:
-        """L_sel: the selection should be as each part's own head of the teacher supports the accepted pseudo-label.
+        """L_sel: the selection should be as each part's own head of the teacher supports the pseudo-label, accepted or
+        not: those that the default filter accepts are those on which the heads agree, and say nothing of who decides.
 
         Unlabelled posts, because the labelled ones are soon learned by heart by whichever head learns fastest: taught
         from them, the selection starves the other modality (synthetic world: macro-F1 0.59 against 0.64 without L_sel).
@@ -244,7 +288,7 @@ class Scrd(Algorithm):
         utility = (-losses / self.options.selection_temperature).masked_fill(missing, -torch.inf).softmax(dim=1)
         log_selection = learner.selection_logits.log_softmax(dim=1).masked_fill(missing, 0.0)
         log_utility = utility.clamp(min=1e-12).log()
-        return ((utility * (log_utility - log_selection)).sum(dim=1) * pseudo["mask"]).mean()
+        return ((utility * (log_utility - log_selection)).sum(dim=1)).mean()
 
 
 def _modality_heads(prediction: FullPrediction, batch: Batch) -> tuple[tuple[str, Tensor, Tensor], ...]:

@@ -49,6 +49,9 @@ class NetOptions:
     """SCRD's net: divide each modality into a private and a common part."""
     selection: Literal["soft", "gumbel", "none"] = "soft"
     """SCRD's net: parts weigh by their probability to decide, one is drawn and taken alone, or all count the same."""
+    decision: Literal["sum", "fused"] = "sum"
+    """SCRD's net: the answer is the sum of what text and image say by themselves, as the selection weighs them, or what
+    a classifier reads in the parts fused by attention."""
     dropout: float = 0.4
     """Dropout before each classifier."""
     feature_dropout: float = -1.0

@@ -21,33 +21,50 @@ class ModalSelection(nn.Module):
     Args:
         dim: width D of the parts.
         how: "soft", "gumbel" or "none".
+        asks: whether parts take from each other; if not, o_k = X_k.
     """
 
-    def __init__(self, dim: int, how: str) -> None:
+    def __init__(self, dim: int, how: str, asks: bool = True) -> None:
         super().__init__()
-        self.how = how
+        self.how, self.asks = how, asks
         if how != "none":
             self.choose = nn.Sequential(nn.Linear(3 * dim, dim), nn.ReLU(), nn.Linear(dim, 3))
-        self.query, self.key, self.value = nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, dim)
+        if asks:
+            self.query, self.key, self.value = nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, dim)
 
-    def forward(self, parts: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, D) parts (text, image, common) and (B, 3) bool presence to the (B, D) fused part and (B, 3) logits g,
-        -inf where a part is missing."""
+    def forward(self, parts: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, D) parts (text, image, common) and (B, 3) bool presence to the (B, D) fused part, the (B, 3) logits g,
+        -inf where a part is missing, and the (B, 3) shares in which each was chosen: π, or its draw."""
         parts = parts * present.unsqueeze(-1)
         logits = self.choose(parts.flatten(1)) if self.how != "none" else parts.new_zeros(len(parts), 3)
         logits = logits.float().masked_fill(~present, -math.inf)
+        answers = self._answers(parts, present) if self.asks else 0.0
+        chosen = self._chosen(logits).to(parts.dtype)
+        weight = chosen if self.how == "gumbel" else (chosen + present / present.sum(dim=1, keepdim=True)) / 2
+        return ((parts + answers) * weight.unsqueeze(-1)).sum(dim=1), logits, chosen
+
+    def _answers(self, parts: Tensor, present: Tensor) -> Tensor:
+        """(B, 3, D): what each part takes from the two others."""
         asked = present.unsqueeze(1) & ~torch.eye(3, dtype=torch.bool, device=parts.device)  # B×3×3: who asks whom
         score = self.query(parts) @ self.key(parts).transpose(1, 2) / math.sqrt(parts.shape[-1])
         nobody = ~asked.any(dim=-1, keepdim=True)
         score = score.masked_fill(~asked & ~nobody, -math.inf)
-        answers = (score.softmax(dim=-1) * ~nobody) @ self.value(parts)
-        weight = self._weight(logits).to(parts.dtype)
-        return ((parts + answers) * weight.unsqueeze(-1)).sum(dim=1), logits
+        return (score.softmax(dim=-1) * ~nobody) @ self.value(parts)
 
-    def _weight(self, logits: Tensor) -> Tensor:
-        if self.how == "gumbel" and self.training:
-            return gumbel_softmax(logits, hard=True)
+    def _chosen(self, logits: Tensor) -> Tensor:
         if self.how == "gumbel":
-            return one_hot(logits.argmax(dim=1), 3)
-        present = ~logits.isneginf()
-        return (logits.softmax(dim=1) + present / present.sum(dim=1, keepdim=True)) / 2
+            return gumbel_softmax(logits, hard=True) if self.training else one_hot(logits.argmax(dim=1), 3)
+        return logits.softmax(dim=1)
+
+
+def witness_weights(chosen: Tensor, present: Tensor) -> Tensor:
+    """(B, 2) weights of what text and image say, from the (B, 3) shares π in which text, image and common part were
+    chosen, and the presence of the two.
+
+    w_k = n (π_k + π_common / n + 1 / n) / 2 over the n that are present: they add up to n, the deciding one counts up
+    to three times as much as the other, and both count the same where the common part decides.
+    """
+    here = present.to(chosen.dtype)
+    count = here.sum(dim=1, keepdim=True).clamp(min=1)
+    share = chosen[:, :2] + chosen[:, 2:] / count
+    return count * (share + 1 / count) / 2 * here

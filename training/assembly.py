@@ -158,7 +158,7 @@ class Assembly:
 
     def _teacher_meta(self) -> dict[str, str]:
         """What the text teacher said, where the algorithm learns from it: it may be written anew between two runs."""
-        if not algorithms.find(self.options.run.algorithm).reads_teacher:
+        if not algorithms.find(self.options.run.algorithm).reads_teacher(self.options.algorithm):
             return {}
         return {"teacher": self.store.teacher_fingerprint}
 
@@ -179,7 +179,7 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     if not processes.first:
         processes.barrier()
     store = open_posts(options.data, options.world)
-    if algorithms.find(options.run.algorithm).reads_teacher and store.teacher is None:
+    if algorithms.find(options.run.algorithm).reads_teacher(options.algorithm) and store.teacher is None:
         raise ValueError(
             f"--algorithm {options.run.algorithm} learns from a text teacher's answers, and {store.path} has none: "
             f"have them written by scripts/label_tweets.py {store.path}"

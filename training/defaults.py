@@ -51,7 +51,15 @@ def resolve(options: Options) -> Options:
         strong_image=WORLD_STRENGTH if small else 1.0,
         text_rule=_text_rule(net),
     )
-    return replace(options, net=net, training=training, data=data)
+    algorithm = options.algorithm
+    if options.run.algorithm == "scrd" and net.net == "scrd":
+        # Here 0 is a value like others, and only -1 is left open.
+        usual = {"final_label_ratio": 0.0 if scratch and net.decision == "sum" else 1.0}
+        usual["label_smoothing"] = 0.2 if scratch else 0.0
+        algorithm = replace(
+            algorithm, **{name: value for name, value in usual.items() if getattr(algorithm, name) == -1}
+        )
+    return replace(options, net=net, training=training, data=data, algorithm=algorithm)
 
 
 def _fused_net(options: Options) -> str:
