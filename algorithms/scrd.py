@@ -65,8 +65,9 @@ class Scrd(Algorithm):
         else 1. Encoders from scratch soon know the labelled posts by heart, and the loss of the sum then teaches text
         and image to lean on each other."""
         label_smoothing: float = -1
-        """Share of the text head's labels that is spread over the classes, so that where it knows the labelled posts by
-        heart it is not surer of others than it may be; -1: 0.2 with encoders from scratch, else 0."""
+        """Share of the labels of text's and image's heads that is spread over the classes, so that where a head knows
+        the labelled posts by heart it is not surer of others than it may be; -1: 0.2 with encoders from scratch, else
+        0."""
         label_filter_floor: float = 0.5
         """Weight of the labelled posts that the label filter rejects for one modality; 1: no label filter."""
         modality_pseudo_label: Literal["shared", "own"] = "shared"
@@ -164,12 +165,11 @@ class Scrd(Algorithm):
         final_loss = self.labelled_loss(answer.logits, label)
         common_loss = self.labelled_loss(answer.common_logits, label)
         loss = self.final_label_ratio * final_loss + self.options.modality_loss_ratio * common_loss
-        shares = one_hot(label, self.num_classes).to(answer.logits.dtype)
+        told = smooth(one_hot(label, self.num_classes).to(answer.logits.dtype), self.label_smoothing)
         usual = torch.where(self.running_weight > 0, self.usual_loss(), final_loss.detach())
         for name, logits, present in _modality_heads(answer, batch):
             doubt = self.doubt(self.net, "common", answer.parts[name], label)
             weight = torch.where(doubt < usual, 1.0, self.options.label_filter_floor) * present
-            told = smooth(shares, self.label_smoothing) if name == "text" else shares
             own_loss = (self.labelled_loss(logits, told, "none") * weight).mean()
             loss = loss + self.options.modality_loss_ratio * own_loss
         return loss, final_loss

@@ -66,7 +66,8 @@ class ScrdNet(PostNet):
         if "final" in self.heads:
             logits = self.heads["final"](fused)
         else:
-            weight = witness_weights(chosen, here[:, :2])
+            # Without gradient: else the net finds by the selection what it may know by heart.
+            weight = witness_weights(chosen.detach(), here[:, :2])
             logits = weight[:, :1] * text_logits + weight[:, 1:] * image_logits
         return FullPrediction(
             logits=logits,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+import algorithms
 from algorithms.base import Step
 from datasets.batch import Batch
 from nets.prediction import COMMON, IMAGE, TEXT, FullPrediction
@@ -196,6 +197,47 @@ def test_supervised_loss_and_label_filter_by_hand(options, floor, ratio):
     assert loss.item() == pytest.approx((LN2 + LN4) / 2 + ratio * ((LN2 + LN4) / 2 + text + image))
 
 
+def test_the_final_answers_labelled_loss_and_smoothed_labels_by_hand():
+    """A smoothed label of positive is (0.1, 0.1, 0.8): the cross-entropy of text at 0.8 is 0.2 ln 10 − 0.8 ln 0.8."""
+    algorithm = transparent(final_label_ratio=0.25, label_smoothing=0.3)
+    answer = predicted(*[says(POSITIVE)] * 4, chosen=[0])
+    loss, final = algorithm.supervised_loss(answer, replace(present([1], [1]), label=torch.tensor([POSITIVE])))
+    right = -math.log(0.8)
+    assert final.item() == pytest.approx(right)
+    assert loss.item() == pytest.approx(0.25 * right + right + 2 * (0.2 * LN10 + 0.8 * right))
+
+
+def test_a_text_teacher_is_learned_as_far_as_it_is_trusted():
+    """Post 0: sure and undisputed. Post 1: the views agree on another class, the less sure at 0.6. Post 2: they agree
+    with each other not. Post 3: half sure. Post 4: silent. The image's head learns nothing of post 0, without image."""
+    said = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.2, 0.2, 0.6], [0.0, 0.0, 0.0]])
+    weak = predicted(says(POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, POSITIVE), *[says(*[0] * 5)] * 3, [0] * 5)
+    strong = torch.cat([
+        says(POSITIVE), says(NEGATIVE, confidence=0.6), says(NEUTRAL), says(POSITIVE), says(POSITIVE),
+    ])  # fmt: skip
+    learner = predicted(strong, *[says(*[POSITIVE] * 5)] * 3, [0] * 5)
+    batch = replace(present([1] * 5, [0, 1, 1, 1, 1]), teacher=said)
+    sure, trusted = -math.log(0.8), [1, 0.4, 1, 0.4, 0]
+    soft = 0.6 * sure + 0.4 * LN10
+    final = [sure, -math.log(0.2), LN10, soft, 0]
+    image = [0, sure, sure, soft, 0]
+    expected = sum(w * (f + i) for w, f, i in zip(trusted, final, image, strict=True)) / 5
+    algorithm = transparent(teacher_weight=0.5)
+    assert algorithm.teacher_loss(learner, weak, batch).item() == pytest.approx(expected, rel=1e-5)
+    assert transparent().teacher_loss(learner, weak, batch).item() == 0
+
+
+def test_only_with_a_weight_a_text_teacher_is_read_and_it_adds_to_the_total():
+    kind = algorithms.find("scrd")
+    assert not kind.reads_teacher(kind.Options()) and kind.reads_teacher(kind.Options(teacher_weight=0.5))
+    known, unknown = batches()
+    unknown = {name: replace(batch, teacher=torch.full((len(batch), 3), 0.1).index_fill_(1, torch.tensor(2), 0.8))
+               for name, batch in unknown.items()}  # fmt: skip
+    plain, taught = (make("scrd", feature_net("scrd").eval(), teacher_weight=w)(known, unknown, FIRST) for w in (0.0, 0.5))
+    assert "teacher_loss" not in plain.parts and taught.parts["teacher_loss"] > 0
+    torch.testing.assert_close(taught.total - plain.total, 0.5 * taught.parts["teacher_loss"])
+
+
 def test_the_first_step_filters_by_its_own_loss():
     """Which is ln 2 = 0.69: above the text's doubt of 0.51, which is above the least limit 0.3 ln 3 = 0.33."""
     algorithm = transparent(label_filter_floor=0.0)
@@ -269,7 +311,7 @@ def batches(uratio: int = 3, labelled: int = 6):
 @pytest.mark.parametrize("uratio", [1, 7])
 @pytest.mark.parametrize("settings", [
     {}, {"selection": "gumbel"}, {"selection": "none"}, {"decoupling": False},
-    {"selection": "none", "decoupling": False},
+    {"selection": "none", "decoupling": False}, {"decision": "fused"}, {"decision": "fused", "selection": "gumbel"},
 ])  # fmt: skip
 def test_every_parameter_of_every_variant_learns_from_posts_that_lack_a_modality(settings, uratio):
     net = feature_net("scrd", **settings)
@@ -298,8 +340,8 @@ def test_the_total_is_the_weighted_sum_of_the_parts(options, weights):
 
 @pytest.mark.parametrize("selection", ["soft", "gumbel"])
 @pytest.mark.parametrize("ratio", [0.1, 0.0])
-def test_the_selection_learns_with_and_without_its_own_loss(selection, ratio):
-    net = feature_net("scrd", selection=selection).train()
+def test_the_selection_of_a_fused_answer_learns_with_and_without_its_own_loss(selection, ratio):
+    net = feature_net("scrd", selection=selection, decision="fused").train()
     options = {"selection_loss_ratio": ratio, "decoupling_loss_ratio": 0.0, "ulb_loss_ratio": 0.0}
     found = gradients(make("scrd", net, **options), *batches())
     chosen = {name: value for name, value in found.items() if name.startswith("selection.choose")}
@@ -338,7 +380,6 @@ def test_above_one_nothing_is_accepted_whatever_the_guard(guard, plf):
     losses = algorithm(*batches(), FIRST)
     losses.total.backward()
     assert losses.parts["unsup_loss"] == 0 and losses.seen["util_ratio"] == 0 and losses.total.isfinite()
-    assert losses.parts["selection_loss"] == 0
 
 
 @pytest.mark.parametrize("guard", ["threshold", "none"])

@@ -156,8 +156,9 @@ def test_evaluation_is_deterministic(name):
 
 @pytest.mark.parametrize("decoupling", [True, False])
 @pytest.mark.parametrize("selection", ["soft", "gumbel", "none"])
-def test_scrd_holds_no_parameter_that_its_answer_does_not_use(decoupling, selection):
-    net = tiny_net("scrd", decoupling=decoupling, selection=selection)[0]
+@pytest.mark.parametrize("decision", ["sum", "fused"])
+def test_scrd_holds_no_parameter_that_its_answer_does_not_use(decoupling, selection, decision):
+    net = tiny_net("scrd", decoupling=decoupling, selection=selection, decision=decision)[0]
     prediction = net(tiny_posts())
     assert isinstance(prediction, FullPrediction)
     heads = (prediction.logits, prediction.text_logits, prediction.image_logits, prediction.common_logits)
@@ -165,6 +166,17 @@ def test_scrd_holds_no_parameter_that_its_answer_does_not_use(decoupling, select
     loss.backward()
     assert [name for name, value in net.named_parameters() if value.grad is None] == []
     assert ("rebuilt_text" in prediction.parts) == decoupling
+
+
+@torch.no_grad()
+def test_scrds_answer_is_the_sum_of_its_witnesses_or_what_the_fused_part_says():
+    net, batch = tiny_net("scrd", selection="none")[0].eval(), tiny_posts()
+    answer = net(batch)
+    own = (answer.text_logits * batch.has_text[:, None], answer.image_logits * batch.has_image[:, None])
+    torch.testing.assert_close(answer.logits, sum(own))
+    fused = tiny_net("scrd", decision="fused")[0].eval()
+    answer = fused(batch)
+    torch.testing.assert_close(answer.logits, fused.heads["final"](answer.features))
 
 
 def test_mean_of_present_by_hand():

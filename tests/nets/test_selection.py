@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from nets.selection import ModalSelection
+from nets.selection import ModalSelection, witness_weights
 from tests.nets.tiny import tiny_net, tiny_posts
 
 ALL = torch.ones(1, 3, dtype=torch.bool)
@@ -38,7 +38,7 @@ def module(how: str, dim: int = 4) -> tuple[ModalSelection, Tensor]:
 @pytest.mark.parametrize("present", [[True, True, True], [True, False, True], [False, True, True]])
 def test_soft_selection_weighs_what_each_part_takes_from_the_others(present):
     net, parts = module("soft")
-    fused, logits = net(parts, torch.tensor([present]))
+    fused, logits, _ = net(parts, torch.tensor([present]))
     here = parts[0] * torch.tensor(present).unsqueeze(1)
     asked = net.choose(here.flatten())
     assert torch.equal(logits[0].isneginf(), ~torch.tensor(present))
@@ -50,13 +50,13 @@ def test_soft_selection_weighs_what_each_part_takes_from_the_others(present):
 
 def test_gumbel_takes_the_likeliest_part_alone_in_evaluation():
     net, parts = module("gumbel")
-    fused, logits = net.eval()(parts, ALL)
+    fused, logits, _ = net.eval()(parts, ALL)
     torch.testing.assert_close(fused[0], by_hand(net, parts[0], [True] * 3)[int(logits.argmax())])
 
 
 def test_gumbel_draws_one_part_in_training_as_often_as_it_is_likely():
     net, parts = module("gumbel")
-    fused, logits = net.train()(parts.expand(4000, -1, -1), ALL.expand(4000, -1))
+    fused, logits, _ = net.train()(parts.expand(4000, -1, -1), ALL.expand(4000, -1))
     candidates = torch.stack(by_hand(net, parts[0], [True] * 3))
     distance = (fused.unsqueeze(1) - candidates).norm(dim=2)
     assert (distance.min(dim=1).values < 1e-5).all()
@@ -67,27 +67,27 @@ def test_gumbel_draws_one_part_in_training_as_often_as_it_is_likely():
 def test_a_missing_part_is_never_drawn():
     net, parts = module("gumbel")
     present = torch.tensor([[False, True, True]]).expand(500, -1)
-    fused, _ = net.train()(parts.expand(500, -1, -1), present)
+    fused, *_ = net.train()(parts.expand(500, -1, -1), present)
     changed = parts.clone()
     changed[:, 0] = 50.0
     torch.manual_seed(0)
-    first, _ = net(parts.expand(500, -1, -1), present)
+    first, *_ = net(parts.expand(500, -1, -1), present)
     torch.manual_seed(0)
-    second, _ = net(changed.expand(500, -1, -1), present)
+    second, *_ = net(changed.expand(500, -1, -1), present)
     assert fused.isfinite().all() and torch.equal(first, second)
 
 
 def test_a_part_that_is_alone_passes_as_it_is():
     for how in ("soft", "gumbel", "none"):
         net, parts = module(how)
-        fused, logits = net(parts, torch.tensor([[False, False, True]]))
+        fused, logits, _ = net(parts, torch.tensor([[False, False, True]]))
         torch.testing.assert_close(fused[0], parts[0, 2])
         assert logits.softmax(1).tolist() == [[0.0, 0.0, 1.0]]
 
 
 def test_without_selection_all_parts_that_are_there_count_the_same():
     net, parts = module("none")
-    fused, logits = net(parts, ALL)
+    fused, logits, _ = net(parts, ALL)
     torch.testing.assert_close(fused[0], torch.stack(by_hand(net, parts[0], [True] * 3)).mean(0))
     assert not logits.requires_grad and not hasattr(net, "choose")
 
@@ -100,3 +100,19 @@ def test_the_classification_loss_alone_teaches_the_selection(how):
     cross_entropy(net(batch).logits, batch.label).backward()
     for parameter in net.selection.choose.parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.abs().max() > 0
+
+
+def test_witnesses_weigh_as_they_are_chosen():
+    """The deciding one up to thrice as much as the other, the same where the common part decides, and alone as it is."""
+    chosen = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.5, 0.1, 0.4], [0.7, 0.0, 0.3], [0.0, 0.0, 1.0]])
+    present = torch.tensor([[1, 1], [1, 1], [1, 1], [1, 0], [0, 0]], dtype=torch.bool)
+    expected = torch.tensor([[1.5, 0.5], [1.0, 1.0], [1.2, 0.8], [1.0, 0.0], [0.0, 0.0]])
+    torch.testing.assert_close(witness_weights(chosen, present), expected)
+
+
+def test_parts_that_do_not_ask_are_summed_as_they_are():
+    torch.manual_seed(3)
+    net, parts = ModalSelection(4, "soft", asks=False), torch.randn(1, 3, 4)
+    fused, logits, chosen = net(parts, ALL)
+    assert torch.equal(chosen, logits.softmax(1)) and not hasattr(net, "query")
+    torch.testing.assert_close(fused[0], ((chosen[0] + 1 / 3) / 2) @ parts[0])
