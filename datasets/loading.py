@@ -383,6 +383,7 @@ def evaluation_batches(
     """The clean view of the posts in `rows`, each once; `Batch.index` tells which post is where.
 
     Posts are sorted by the length of their text, so that little padding is computed; images are cut at the centre.
+    Image files keep the order of `rows`.
     """
     if batch_size < 1:
         raise ValueError(f"--eval_batch_size {batch_size}: give 1 or more")

@@ -90,7 +90,11 @@ def test_a_file_that_says_its_plan_needs_nothing_else(tmp_path: Path) -> None:
     save_file(dict(net.state_dict()), tmp_path / "net.safetensors", model.describe())
     again = load_student(tmp_path / "net.safetensors")
     assert again.plan.image is not None and plan.image is not None
-    assert json.dumps(again.plan.image) == json.dumps(plan.image) and again.classes == ("positive", "negative") and not again.squeezed
+    assert (
+        json.dumps(again.plan.image) == json.dumps(plan.image)
+        and again.classes == ("positive", "negative")
+        and not again.squeezed
+    )
     np.testing.assert_array_equal(answers(again, photos()), answers(model, photos()))
 
 
