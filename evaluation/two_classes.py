@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from evaluation.intervals import (
-    Interval,
-    McNemar,
-    bootstrap_auc,
-    bootstrap_confusion,
-    bootstrap_macro_f1,
-    mcnemar,
-)
+from evaluation.intervals import Interval, McNemar, bootstrap_auc, bootstrap_confusion, bootstrap_macro_f1, mcnemar
 from evaluation.metrics import accuracy, class_f1, confusion_matrix
 
 COLUMNS = ("NEG", "NEU", "POS")
@@ -67,10 +59,9 @@ def score_two_classes(probabilities: np.ndarray, label: np.ndarray, seed: int = 
         broken = int((~np.isfinite(probabilities)).any(axis=1).sum())
         raise ValueError(f"the model's probabilities are not finite for {broken} of {len(label)} images")
     answer = without_neutral(probabilities)
-    over_images = partial(bootstrap_confusion, label, answer, 2, seed=seed)
     negative, positive = class_f1(confusion_matrix(label, answer, 2)).tolist()
     return TwoClassFigures(
-        accuracy=over_images(accuracy),
+        accuracy=bootstrap_confusion(label, answer, 2, accuracy, seed=seed),
         macro_f1=bootstrap_macro_f1(label, answer, 2, seed=seed),
         auc=bootstrap_auc(label == 1, probabilities[:, 2], seed=seed),
         f1=(negative, positive),

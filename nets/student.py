@@ -68,9 +68,8 @@ class ImageModel:
 def load_student(path: Path, image_net: str = "") -> ImageModel:
     """The student in a file: .h5 (Keras), or .safetensors or .pth with the weights of a T4saNet.
 
-    A file that fine-tuning wrote, and the model of a run, say themselves what net they are of. For any other one the
-    shapes tell which ViT it is, or `image_net` does. Raises ValueError for a file that cannot be read or is of another
-    net.
+    A file that fine-tuning wrote says itself what net it is of. For any other one the shapes tell which ViT it is, or
+    `image_net` does. Raises ValueError for a file that cannot be read or is of another net.
     """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"-m {path}: a student's file is one of {', '.join(SUFFIXES)}")
@@ -118,9 +117,10 @@ def _published_net(path: Path, state: Mapping[str, Tensor], image_net: str) -> t
             "say with --image_net which ViT of timm it is"
         )
     size = patch * math.isqrt(places.shape[1] - 1)
-    half = "0,0,0" if name == SCALED_TO_ONE else "0.5,0.5,0.5"
-    scaling = {"mean": half, "std": "1,1,1" if name == SCALED_TO_ONE else half}
-    encoder = ImageEncoder(IMAGE_NAMES.get(name, name), "none", size, metadata=scaling)
+    timm_name = IMAGE_NAMES.get(name, name)
+    to_one = timm_name == IMAGE_NAMES.get(SCALED_TO_ONE, SCALED_TO_ONE)
+    scaling = {"mean": "0,0,0", "std": "1,1,1"} if to_one else {"mean": "0.5,0.5,0.5", "std": "0.5,0.5,0.5"}
+    encoder = ImageEncoder(timm_name, "none", size, metadata=scaling)
     options = NetOptions(net=T4saNet.name, image_net=name, image_weights="none")
     net = T4saNet.from_options(options, Encoders(None, encoder), len(CLASSES))
     return net, Plan(T4saNet.name, len(CLASSES), asdict(options), encoder.plan, None)
