@@ -14,15 +14,6 @@ from datasets.batch import Batch
 from datasets.images import ImageRefused, decode, open_rgb, shrink
 
 
-def require_files(table: Path, files: Sequence[Path]) -> None:
-    """Raise ValueError where one of the `files` that `table` names is not there."""
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        raise ValueError(
-            f"{table} names {len(files):,} images, {len(missing):,} of them are not there, as {missing[0]}"
-        )
-
-
 class ImageFiles:
     """A source for `evaluation_batches`: raw batches of image files, which keep the order they are asked for in.
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.image_files import require_files
 from datasets.readers import ReaderOptions
 from datasets.readers.t4sa_variant import T4saVariant
 from datasets.variant_files import tables_of
 from datasets.variants import NAMES
+from evaluation.benchmarks.base import require_files
 
 
 def read_test_images(variant: str, root: Path) -> tuple[list[Path], np.ndarray]:

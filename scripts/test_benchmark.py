@@ -56,7 +56,9 @@ def main(options: ModelTestOptions) -> None:
         _test_tuned(options)
         return
     from evaluation.benchmarks import find
-    from evaluation.image_answers import image_answers
+
+    examples = find(options.benchmark).read(options.benchmark_dir, options.dir)
+    from evaluation.image_answers import image_answers  # these wait for torch, a missing benchmark need not
     from evaluation.two_classes import (
         compare_two_classes,
         read_answers,
@@ -67,7 +69,6 @@ def main(options: ModelTestOptions) -> None:
     from training.assembly import cuda_or_cpu
     from training.image_models import find_model
 
-    examples = find(options.benchmark).read(options.benchmark_dir, options.dir)
     other = None if options.against is None else read_answers(options.against, len(examples))
     named = find_model(options.model, options.models_dir, options.image_net)
     device = cuda_or_cpu(options.gpu)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from datasets.image_files import require_files
 from datasets.text import decode_text
 from datasets.tweets import is_inside
 
 HEADER = "path,class"
 NEGATIVE, POSITIVE = 0, 1
 """Classes of every benchmark once it is read, whatever numbers its table has."""
+
+
+def require_files(table: Path, files: Sequence[Path]) -> None:
+    """Raise ValueError where one of the `files` that `table` names is not there."""
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise ValueError(
+            f"{table} names {len(files):,} images, {len(missing):,} of them are not there, as {missing[0]}"
+        )
 
 
 @dataclass(frozen=True)

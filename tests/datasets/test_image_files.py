@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from datasets.augment import ViewMaker
-from datasets.image_files import ImageFiles, require_files
+from datasets.image_files import ImageFiles
 from datasets.images import decode, shrink
 from datasets.loading import evaluation_batches
 from tests.datasets.pictures import animation, encoded, scene
@@ -62,6 +62,3 @@ def test_what_is_no_image_is_named(files: list[Path], tmp_path: Path) -> None:
         for squeezed in (True, False):
             with pytest.raises(ValueError, match=reason):
                 ImageFiles([tmp_path / name], np.zeros(1), 8, squeezed).batch(np.array([0]))
-    require_files(tmp_path / "table.csv", files)
-    with pytest.raises(ValueError, match=r"table\.csv names 2 images, 1 of them are not there, as .*none\.jpg"):
-        require_files(tmp_path / "table.csv", [files[0], tmp_path / "none.jpg"])
