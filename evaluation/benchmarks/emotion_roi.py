@@ -1,4 +1,4 @@
-"""EmotionROI: 1,980 images of six emotions (Peng et al., CVPR 2016); joy and surprise are positive."""
+"""EmotionROI: 1,980 images of six emotions (Peng et al., ICIP 2016); joy and surprise are positive."""
 
 from evaluation.benchmarks.base import Benchmark
 
