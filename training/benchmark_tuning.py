@@ -1,7 +1,7 @@
 """Fine-tuning on benchmarks, fold by fold or split by split, in T4SA 2.0's protocols, files and words.
 
 What is done is kept: a fold whose net is there, trained from the same weights on the same images in the same way, is
-not trained again. So a run that was killed goes on at the fold that it was in.
+not trained again. So a run that was killed begins anew only the fold that it was in.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def cross_validate(
     ):
         learned, held_out = examples.take(train), examples.take(test)
         file = home / "models" / name / f"fold_{fold}.safetensors"
-        key = training_key(fresh, learned, recipe)
+        key = training_key(fresh, recipe, learned)
         if take_tuned(file, fresh, key):
             print(f"{file} is there already, trained in the same way")
         else:
@@ -81,7 +81,7 @@ def tune_splits(model: ImageModel, splits: int, recipe: Recipe, root: Path, benc
         print("Reading csv files with training and validation set for split", split, "...")
         learned, validation, test = (read_split(root, split, part) for part in ("train", "val", "test"))
         file = root / FI.folder / "models" / f"model_{split}.safetensors"
-        key = training_key(fresh, learned, recipe)
+        key = training_key(fresh, recipe, learned, validation)
         if take_tuned(file, fresh, key):
             print(f"{file} is there already, trained in the same way")
         else:

@@ -128,15 +128,16 @@ def masked(probabilities: np.ndarray, recipe: Recipe) -> np.ndarray:
     return probabilities * np.array([1.0, recipe.mask, 1.0], dtype=np.float32)
 
 
-def training_key(model: ImageModel, examples: Examples, recipe: Recipe) -> str:
-    """A sha256 of all that a fine-tuned net depends on: where it starts, what it learns from and how."""
+def training_key(model: ImageModel, recipe: Recipe, *examples: Examples) -> str:
+    """A sha256 of all that a fine-tuned net depends on: where it starts, how it learns, and on what."""
     digest = hashlib.sha256(json.dumps([asdict(recipe), model.describe(), torch.__version__]).encode())
     for name, value in plain_state(model.net).items():
         digest.update(name.encode())
         digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
-    for file in examples.files:
-        digest.update(f"{file.name}\n".encode())
-    digest.update(examples.label.astype("<i8").tobytes())
+    for some in examples:
+        for file in some.files:
+            digest.update(f"{file.name}\n".encode())
+        digest.update(some.label.astype("<i8").tobytes())
     return digest.hexdigest()
 
 
