@@ -192,6 +192,14 @@ def shrink(data: bytes, short_side: int = 256) -> bytes:
     return shrink_and_hash(data, short_side)[0]
 
 
+def open_rgb(data: bytes) -> np.ndarray:
+    """An image of any kind people have as (H, W, 3) uint8: upright, the first frame, transparency on white.
+
+    Raises ImageRefused with the reason.
+    """
+    return np.asarray(_load(data, short_side=MAX_PIXELS)[0])
+
+
 def decode(jpeg: bytes, size: int, position: float = 0.5) -> np.ndarray:
     """A stored image as (size, size, 3) uint8: the short side becomes `size`, the long side is cut to a square.
 

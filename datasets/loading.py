@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from datasets.augment import ViewMaker, kind_of
 from datasets.batch import UNLABELLED, Batch
 from datasets.features import FeatureCache
+from datasets.image_files import ImageFiles
 from datasets.images import decode
 from datasets.order import Order
 from datasets.seeds import generator
@@ -225,7 +226,7 @@ class _Steps(Dataset):
 class _Batches(Dataset):
     """Raw clean batches of given rows, for torch's DataLoader."""
 
-    def __init__(self, source: PostSource, batches: Sequence[np.ndarray]) -> None:
+    def __init__(self, source: PostSource | ImageFiles, batches: Sequence[np.ndarray]) -> None:
         self.source, self.batches = source, batches
 
     def __getitem__(self, number: int) -> RawStep:
@@ -372,7 +373,7 @@ class TrainingLoader:
 
 
 def evaluation_batches(
-    source: PostSource,
+    source: PostSource | ImageFiles,
     rows: np.ndarray,
     batch_size: int,
     view_maker: ViewMaker,
@@ -382,6 +383,7 @@ def evaluation_batches(
     """The clean view of the posts in `rows`, each once; `Batch.index` tells which post is where.
 
     Posts are sorted by the length of their text, so that little padding is computed; images are cut at the centre.
+    Image files keep the order of `rows`.
     """
     if batch_size < 1:
         raise ValueError(f"--eval_batch_size {batch_size}: give 1 or more")

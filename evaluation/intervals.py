@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from evaluation.metrics import confusion_matrix, macro_f1
+from evaluation.metrics import area_under_curve, confusion_matrix, macro_f1
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,72 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def bootstrap_macro_f1(
-    label: np.ndarray, prediction: np.ndarray, num_classes: int, draws: int = 2000, level: float = 0.95, seed: int = 0
+def bootstrap_confusion(
+    label: np.ndarray,
+    prediction: np.ndarray,
+    num_classes: int,
+    figure: Callable[[np.ndarray], np.ndarray],
+    draws: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap of one run's macro-F1 over its test posts; `mean` is the macro-F1 of the posts themselves.
+    """Percentile bootstrap of one run's `figure` over its test posts; `mean` is the figure of the posts themselves.
 
-    A resample of posts only matters through its confusion matrix, and that is one multinomial draw over the C² cells:
-    so 2,000 resamples of any number of posts take milliseconds. It says how far the test posts could mislead, not how
-    far another seed would lead.
+    `figure` makes (...) numbers of (..., C, C) counts. A resample of posts only matters through its confusion matrix,
+    and that is one multinomial draw over the C² cells: so 2,000 resamples of any number of posts take milliseconds. It
+    says how far the test posts could mislead, not how far another seed would lead.
     """
     table = confusion_matrix(label, prediction, num_classes)
     count = int(table.sum())
     assert count, "no labelled post"
     resampled = np.random.default_rng(seed).multinomial(count, table.ravel() / count, size=draws)
-    values = macro_f1(resampled.reshape(draws, num_classes, num_classes))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(macro_f1(table)), float(low), float(high), count)
+    return _percentiles(float(figure(table)), figure(resampled.reshape(draws, num_classes, num_classes)), level, count)
+
+
+def bootstrap_macro_f1(
+    label: np.ndarray, prediction: np.ndarray, num_classes: int, draws: int = 2000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """`bootstrap_confusion` of macro-F1."""
+    return bootstrap_confusion(label, prediction, num_classes, macro_f1, draws, level, seed)
+
+
+def bootstrap_auc(
+    positive: np.ndarray, score: np.ndarray, draws: int = 2000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap of the area under the ROC curve over the posts; see `area_under_curve`.
+
+    Resamples in which one class does not occur have no such area and do not count.
+    """
+    count = len(score)
+    draw = np.random.default_rng(seed)
+    areas = (area_under_curve(positive, score, np.bincount(draw.integers(count, size=count), minlength=count))
+             for _ in range(draws))  # fmt: skip
+    return _percentiles(area_under_curve(positive, score), np.fromiter(areas, np.float64, draws), level, count)
+
+
+def _percentiles(own: float, resampled: np.ndarray, level: float, count: int) -> Interval:
+    """The figure itself within the middle share `level` of the resampled ones; NaN among these is left out."""
+    resampled = resampled[np.isfinite(resampled)]
+    if not len(resampled):
+        return Interval(own, math.nan, math.nan, count)
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(own, float(low), float(high), count)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """How two models differ on the same posts: those that only one of them got right, and how likely by chance."""
+
+    first: int  # posts that only the first got right
+    second: int  # posts that only the second got right
+    p: float  # two-sided, exact
+
+
+def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
+    """McNemar's exact test (Psychometrika, 1947) on (N,) bool each: of the posts that one model alone got right, is the
+    share of the first one half? The binomial distribution answers; p is 1 where there is no such post."""
+    first = int((first_right & ~second_right).sum())
+    second = int((second_right & ~first_right).sum())
+    differing = first + second
+    p = float(stats.binomtest(first, differing).pvalue) if differing else 1.0
+    return McNemar(first, second, p)

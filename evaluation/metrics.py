@@ -29,6 +29,24 @@ def macro_f1(confusion: np.ndarray) -> np.ndarray:
     return np.nanmean(class_f1(confusion), axis=-1)
 
 
+def accuracy(confusion: np.ndarray) -> np.ndarray:
+    """(...) share of right answers; from (..., C, C) counts."""
+    return np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1))
+
+
+def area_under_curve(positive: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Area under the ROC curve: how likely a positive post has a higher score than a negative one, ties counting half.
+
+    `positive` (N,) bool, `score` (N,), `weight` (N,): how often each post counts. NaN where a class does not occur.
+    """
+    weight = np.ones(len(score)) if weight is None else weight
+    _, place = np.unique(score, return_inverse=True)
+    above, below = (np.bincount(place, weights=weight * mask) for mask in (positive, ~positive))
+    pairs = above.sum() * below.sum()
+    won = above @ (np.cumsum(below) - below / 2)  # of the pairs with a negative post: those below, and half the equal
+    return float(won / pairs) if pairs else float("nan")
+
+
 def reliability(probabilities: np.ndarray, label: np.ndarray, bins: int = RELIABILITY_BINS) -> dict[str, np.ndarray]:
     """Confidence against accuracy in `bins` equally wide bins (low, high].
 

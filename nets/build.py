@@ -147,7 +147,17 @@ def save_plan(plan: Plan, text: nn.Module | None, folder: Path) -> None:
 
 def rebuild(folder: Path) -> PostNet:
     """The net that `save_plan` described in `folder`, with random weights."""
-    plan = Plan(**json.loads((folder / PLAN_FILE).read_text(encoding="utf-8")))
+    return net_of(read_plan(folder), folder / TEXT_FOLDER)
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan that `save_plan` wrote into `folder`."""
+    return Plan(**json.loads((folder / PLAN_FILE).read_text(encoding="utf-8")))
+
+
+def net_of(plan: Plan, text_folder: Path | None = None) -> PostNet:
+    """The net of `plan`, with random weights; `text_folder` holds the configuration of transformers' text encoder,
+    where there is one."""
     kind, options = find(plan.net), NetOptions(**plan.options)
     attended = _attended(kind, options)
     image = image_encoder(plan.image, attended["image"]) if plan.image else None
@@ -155,6 +165,7 @@ def rebuild(folder: Path) -> PostNet:
     if plan.fasttext is not None:
         text = FastTextEncoder(**plan.fasttext)
     elif plan.text_pooling:
-        config: PretrainedConfig = AutoConfig.from_pretrained(folder / TEXT_FOLDER, trust_remote_code=False)
+        assert text_folder is not None, "a text encoder of transformers needs its configuration"
+        config: PretrainedConfig = AutoConfig.from_pretrained(text_folder, trust_remote_code=False)
         text = kind.text_encoder(config, plan.text_pooling, plan.num_classes, attended["text"])
     return kind.from_options(options, Encoders(text, image), plan.num_classes)

@@ -35,11 +35,14 @@ TEXT_NAMES = {
 """Short names for the hub's."""
 
 
-def _weights_file(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """State dict and metadata of a weights file; only tensors are ever read from it."""
+def read_weights(path: str, flag: str = "--image_weights") -> tuple[dict[str, Tensor], dict[str, str]]:
+    """State dict and metadata of a weights file, which `flag` named; only tensors are ever read from it.
+
+    Raises ValueError where it is not there or holds something else.
+    """
     file = Path(path)
     if not file.is_file():
-        raise ValueError(f"--image_weights {path}: there is no such file")
+        raise ValueError(f"{flag} {path}: there is no such file")
     try:
         if file.suffix == ".safetensors":
             with safe_open(file, framework="pt") as opened:
@@ -47,16 +50,16 @@ def _weights_file(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
         reason = (str(error) or "it is empty or cut off").splitlines()[0]
-        raise ValueError(f"--image_weights {path}: not a readable file of weights ({reason})") from error
+        raise ValueError(f"{flag} {path}: not a readable file of weights ({reason})") from error
     if not isinstance(state, dict):
-        raise ValueError(f"--image_weights {path}: holds a {type(state).__name__}, not weights by name")
+        raise ValueError(f"{flag} {path}: holds a {type(state).__name__}, not weights by name")
     weights: dict[str, Tensor] = state.get("state_dict") or state.get("model") or state
     return weights, {}
 
 
 def image_weights_net(path: str) -> str:
     """The timm name that a weights file says it belongs to (metadata `timm`), or ''."""
-    return _weights_file(path)[1].get("timm", "") if path not in ("", "none") else ""
+    return read_weights(path)[1].get("timm", "") if path not in ("", "none") else ""
 
 
 class ImageEncoder(nn.Module):
@@ -84,7 +87,7 @@ class ImageEncoder(nn.Module):
     ) -> None:
         super().__init__()
         name = IMAGE_NAMES.get(name, name)
-        state, said = _weights_file(weights) if weights not in ("", "none") else ({}, dict(metadata or {}))
+        state, said = read_weights(weights) if weights not in ("", "none") else ({}, dict(metadata or {}))
         owner = said.get("timm", name)
         if owner.split(".")[0] != name.split(".")[0]:
             raise ValueError(f"--image_weights {weights}: these are the weights of {owner}, not of --image_net {name}")

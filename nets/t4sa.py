@@ -11,14 +11,15 @@ HIDDEN = 32
 
 
 class T4saNet(PostNet):
-    """Reads the image alone. Width and dropout of the head are the published ones: 32, none."""
+    """Reads the image alone. Width, dropout and activation of the head are the published ones: 32, none, and the GELU
+    that TensorFlow Addons computes by default, by tanh."""
 
     name = "t4sa"
     reads = ("image",)
 
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__(encoders, num_classes, HIDDEN, 0.0)
-        self.hidden = nn.Sequential(nn.Linear(encoders.widths["image"], HIDDEN), nn.GELU())
+        self.hidden = nn.Sequential(nn.Linear(encoders.widths["image"], HIDDEN), nn.GELU(approximate="tanh"))
         self.classify = nn.Linear(HIDDEN, num_classes)
 
     def fuse(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> Prediction:

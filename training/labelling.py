@@ -20,7 +20,7 @@ from datasets.options import DataOptions, WorldOptions
 from datasets.store import PostStore
 from datasets.tokens import TokenCache
 from evaluation.predict import Predictions, predict
-from nets.build import PLAN_FILE, Plan
+from nets.build import read_plan
 from nets.post_net import PostNet
 from training.assembly import autocast_type, choose_device, image_shape
 from training.command_line import load_options
@@ -76,8 +76,7 @@ def _reading(
     from transformers import AutoTokenizer
 
     best = folder.best.parent
-    plan = Plan(**json.loads((best / PLAN_FILE).read_text(encoding="utf-8")))
-    size, mean, std = image_shape(plan)
+    size, mean, std = image_shape(read_plan(best))
     tokens: TokenCache | None = None
     if "text" in net.reads:
         tokenizer: Any = AutoTokenizer.from_pretrained(best / TOKENIZER_FOLDER, trust_remote_code=False)
