@@ -10,8 +10,9 @@ import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ from datasets.ingest_progress import Progress, Quarantine
 from datasets.options import CrawlOptions, DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
 from datasets.readers import ReaderOptions, find, recognise
+from datasets.seeds import generator
 from datasets.store import PostStore, StoreWriter, is_store, set_columns
 from datasets.store_format import FORMAT
 from datasets.text import clean_text
@@ -211,7 +213,7 @@ def open_posts(
     """
     places = source_paths(options)
     labels_needed = labels_needed and options.labels_from == "given"
-    if len(places) == 1 and options.dataset in ("auto", "store") and is_store(places[0][0]):
+    if len(places) == 1 and not options.num_posts and options.dataset in ("auto", "store") and is_store(places[0][0]):
         store = PostStore(places[0][0])
         print(f"{store.path}: {len(store):,} posts")
     else:
@@ -250,14 +252,32 @@ def _ingest_places(
         from datasets.synthetic import SyntheticWorld
 
         print("no --data_dir: the posts are those of the synthetic world, drawn now")
-        return ingest([(SyntheticWorld(world).posts(), None)], path, SENTIMENTS, "synthetic world", options.num_workers)
+        drawn = _sample([(SyntheticWorld(world).posts(), None)], options)
+        return ingest(drawn, path, SENTIMENTS, "synthetic world", options.num_workers)
     opened = [(*open_source(place, options, labels_needed), place, split) for place, split in places]
     given = {its_classes for _, its_classes, _, _ in opened if its_classes is not None}
     if classes is None and len(given) > 1:
         raise ValueError(f"the posts to train on and those to test on have different classes: {sorted(given)}")
     classes = classes or next(iter(given), None)
     source = ", ".join(str(place) for place, _ in places)
-    return ingest([(posts, split) for posts, _, _, split in opened], path, classes, source, options.num_workers)
+    sources = _sample([(posts, split) for posts, _, _, split in opened], options)
+    return ingest(sources, path, classes, source, options.num_workers)
+
+
+def _sample(sources: list[Source], options: DataOptions) -> list[Source]:
+    """As many posts as --num_posts asks for, drawn evenly from all, in their order (reservoir sampling: Vitter, 1985,
+    algorithm R); where it asks for none, the sources as they are."""
+    if not options.num_posts:
+        return sources
+    draw = generator(options.split_seed, "sample of posts")
+    kept: list[tuple[int, Post]] = []
+    posts = (replace(post, split=_split_of(post, split)) for posts, split in sources for post in posts)
+    for number, post in enumerate(posts):
+        if number < options.num_posts:
+            kept.append((number, post))
+        elif (place := int(draw.integers(number + 1))) < options.num_posts:
+            kept[place] = number, post
+    return [([post for _, post in sorted(kept, key=itemgetter(0))], None)]
 
 
 def _mended(path: Path) -> bool:
@@ -289,6 +309,8 @@ def _key(
     else:
         code += sorted(room.glob("synthetic*.py"))
         parts = [asdict(world)]
+    if options.num_posts:
+        parts += ["sample", options.num_posts, options.split_seed]
     digest = hashlib.sha256(json.dumps(parts).encode())
     for file in code:
         digest.update(hashlib.sha256(file.read_bytes()).digest())

@@ -32,7 +32,7 @@ class NetOptions:
     freeze: str = ""
     """Encoders whose weights stay as they are: image, text, or image,text. Their features are computed once, cached."""
     feature_views: int = 2
-    """Weak and strong views kept of each post for a frozen encoder."""
+    """Weak and strong views kept of each post for a frozen encoder, beside the clean one; 0: none."""
     feature_dim: int = 0
     """Width of the fused representation; 0: 512, or 128 for the small nets."""
     fusion: str = "auto"
@@ -63,7 +63,7 @@ class NetOptions:
         return tuple(name for name in self.freeze.split(",") if name)
 
     def __post_init__(self) -> None:
-        for name, low in {"feature_views": 1, "feature_dim": 0, "image_grid": 1, "text_tokens": 1}.items():
+        for name, low in {"feature_views": 0, "feature_dim": 0, "image_grid": 1, "text_tokens": 1}.items():
             if getattr(self, name) < low:
                 raise ValueError(f"--{name} {getattr(self, name)} must be {low} or more")
         if not 0 <= self.dropout < 1:

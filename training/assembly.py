@@ -33,6 +33,7 @@ from training.defaults import resolve
 from training.distributed import Processes
 from training.ema import Ema
 from training.features import frozen_features
+from training.options import TrainingOptions
 
 MAY_CHANGE = ("eval_batch_size", "num_log_iter", "num_eval_iter", "save_minutes", "patience", "max_skipped")
 """Options of training that a resumed run may change: none of them touches a weight."""
@@ -93,7 +94,16 @@ class Assembly:
         kind = algorithms.find(self.options.run.algorithm)
         own = kind.Options(**asdict(self.options.algorithm))
         made = kind(own, self.net, self.ema.net, self.task)
+        self._check_views({*made.labelled_views, *made.unlabelled_views} - {"clean"})
         return made.to(self.device)
+
+    def _check_views(self, wanted: set[str]) -> None:
+        """Raise ValueError where frozen encoders keep none of the views that the algorithm learns from."""
+        if self.frozen and wanted and not self.options.net.feature_views:
+            raise ValueError(
+                f"--feature_views 0 keeps no {' and no '.join(sorted(wanted))} view of a frozen encoder, which "
+                f"--algorithm {self.options.run.algorithm} learns from: give 1 or more"
+            )
 
     @property
     def task(self) -> Task:
@@ -179,6 +189,7 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
             f"have them written by scripts/label_tweets.py {store.path}"
         )
     split = _split(options, store)
+    options = replace(options, training=_with_steps(options.training, len(split.labelled)))
     tokenizer = _tokenizer(options, store)
     tokens = _tokens(options, store, tokenizer, "text")
     torch.manual_seed(derive_seed(options.run.seed, "initial weights"))
@@ -219,6 +230,13 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     if options.run.compile:
         net.compile()
     return Assembly(options, device, processes, store, split, tokenizer, net, plan, out, source, view_maker)
+
+
+def _with_steps(training: TrainingOptions, labelled: int) -> TrainingOptions:
+    """The same with the steps of an epoch, where they follow from the number of labelled posts."""
+    if training.num_train_iter >= 0:
+        return training
+    return replace(training, num_train_iter=-(-labelled // training.batch_size))
 
 
 def _split(options: Options, store: PostStore) -> Split:

@@ -93,8 +93,7 @@ def _text_rule(options: NetOptions) -> str:
 
 
 def _fill(group: Any, **defaults: Any) -> Any:
-    """`group` with the defaults of the fields that were left open."""
-    left_open = ("auto", "", 0, -1)
-    names = {field.name for field in fields(group)}
-    assert names >= set(defaults)
-    return replace(group, **{name: value for name, value in defaults.items() if getattr(group, name) in left_open})
+    """`group` with these values for the fields that were left open, as they are where nobody gives them."""
+    left_open = {field.name: field.default for field in fields(group)}
+    chosen = {name: value for name, value in defaults.items() if getattr(group, name) == left_open[name]}
+    return replace(group, **chosen)

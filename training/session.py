@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,9 @@ from training.outcome import keep_model, load_weights_of, validate
 from training.run_folder import RunFolder
 from training.trainer import Summary, Trainer
 
+Watch = Callable[[Assembly, nn.Module, int], Mapping[str, float]]
+"""More figures of an evaluation, by their full tags, from the assembly, the averaged net and the steps done. They are
+recorded like all others; nothing is chosen by them."""
 SHOWN_POSTS = 8
 """Right and wrong validation posts that TensorBoard shows at every evaluation."""
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -51,7 +54,7 @@ def prepare_folder(folder: RunFolder, options: Options, processes: Processes) ->
         yield
 
 
-def train(assembly: Assembly, folder: RunFolder) -> Summary:
+def train(assembly: Assembly, folder: RunFolder, watch: Watch | None = None) -> Summary:
     """Train the assembled run to its end; from a checkpoint with --resume or --load_path."""
     options, net = assembly.options, assembly.net
     live = dict(net.encoders.live.items())
@@ -73,7 +76,7 @@ def train(assembly: Assembly, folder: RunFolder) -> Summary:
             strip = picture_strip(assembly.store, answers.take(choose(answers, SHOWN_POSTS)))
             if strip is not None:
                 monitor.add_image(f"eval/{name}", strip, step)
-        return evaluation_figures(scores)
+        return evaluation_figures(scores) | (dict(watch(assembly, net, step)) if watch is not None else {})
 
     trainer = Trainer(
         assembly.algorithm, assembly.ema, optimiser, schedule, assembly.make_loader, evaluate, monitor, folder,

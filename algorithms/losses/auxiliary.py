@@ -47,6 +47,10 @@ class AuxiliaryLosses(nn.Module):
         """Weight that is left to the algorithm's own loss."""
         return 1 - sum(self.ratios.values())
 
+    def joint(self, own: Tensor, found: dict[str, Tensor]) -> Tensor:
+        """L from the algorithm's own loss and the others by name."""
+        return self.remainder * own + torch.stack([self.ratios[name] * loss for name, loss in found.items()]).sum()
+
     def forward(self, net: PostNet, answers: Sequence[tuple[Batch, Prediction]]) -> dict[str, Tensor]:
         """Each loss by name, in float32, from batches and what `net` answered for them."""
         losses: dict[str, Tensor] = {}
