@@ -10,7 +10,7 @@ from datasets.readers.base import Reader, ReaderOptions
 
 __all__ = ["Reader", "ReaderOptions", "find", "readers", "recognise"]
 
-SHARED = {"__init__", "base", "mvsa", "tabular"}
+SHARED = {"__init__", "base", "mvsa", "published", "tabular", "targets"}
 """Files of this folder that hold no layout."""
 
 

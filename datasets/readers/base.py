@@ -42,8 +42,9 @@ class Reader(ABC):
 
     `read` yields posts one at a time and never holds them all; it raises ValueError, in one sentence that names the
     file, for a folder or file that is missing, a malformed row and an unknown label. Of a crawl, where some of millions
-    of records are always broken, a malformed one is a post with the reason in `refused`. Image files are not opened:
-    what is wrong with one is found at ingest, which puts it aside and counts it.
+    of records are always broken, and of a published benchmark, which its reader did not write, a malformed one is a
+    post with the reason in `refused`. Image files are not opened: what is wrong with one is found at ingest, which puts
+    it aside and counts it.
     """
 
     name: ClassVar[str]

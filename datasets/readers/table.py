@@ -9,7 +9,7 @@ from pathlib import Path
 
 from datasets.posts import SENTIMENTS, Post
 from datasets.readers.base import SPLITS, Reader, ReaderOptions, class_name
-from datasets.readers.tabular import SUFFIXES, Row, column_names, read_rows
+from datasets.readers.tabular import SUFFIXES, Row, as_integer, as_string, column_names, is_missing, read_rows
 from datasets.store import RESERVED, order_classes
 
 LABEL_COLUMNS = ("text_label", "image_label")
@@ -18,31 +18,6 @@ OTHER_COLUMNS = ("split", "group", "paraphrase")
 TEACHER = "teacher_"
 """Start of the columns of a teacher's probabilities: teacher_negative, teacher_neutral, teacher_positive."""
 MOST_CLASSES = 1000
-
-
-def _is_missing(value: object) -> bool:
-    """None, not-a-number and blank strings, which are what formats write where there is nothing."""
-    return (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or (isinstance(value, str) and not value.strip())
-    )
-
-
-def _string(value: object) -> str | None:
-    """The value as a string without blanks around it, None where it is missing."""
-    return None if _is_missing(value) else str(value).strip()
-
-
-def _integer(value: object) -> int | None:
-    """The whole number that `value` is or spells ("2", "2.0"), None where it is something else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return int(number) if number.is_integer() else None
 
 
 @dataclass(frozen=True)
@@ -55,9 +30,9 @@ class Columns:
 
     def label(self, value: object) -> str | None:
         """The class name of a cell; None where it is missing."""
-        if _is_missing(value):
+        if is_missing(value):
             return None
-        number = _integer(value) if self.by_number else None
+        number = as_integer(value) if self.by_number else None
         return class_name(str(value)) if number is None else SENTIMENTS[number]
 
 
@@ -85,7 +60,7 @@ def _check_columns(file: Path, names: tuple[str, ...], options: ReaderOptions) -
 
 def _labels_by_number(path: Path, found: set[object]) -> bool:
     """Whether the labels are the ids of the three sentiments. Raises ValueError for numbers of another meaning."""
-    numbers = {_integer(value) for value in found}
+    numbers = {as_integer(value) for value in found}
     if None in numbers:
         if len(numbers) > 1:
             raise ValueError(f"{path} has both names and numbers as labels: {_shown(found)}; write names")
@@ -112,7 +87,7 @@ def _labels(file: Path, names: tuple[str, ...], options: ReaderOptions) -> set[o
             value = row.get(name)
             if isinstance(value, list | dict):
                 raise ValueError(f"{where} has {str(value)[:80]} as {name}: a label is one name or number")
-            if not _is_missing(value):
+            if not is_missing(value):
                 found.add(value.strip() if isinstance(value, str) else value)
         if len(found) > MOST_CLASSES:
             raise ValueError(f"{file} has more than {MOST_CLASSES} different labels: is --label_column right?")
@@ -153,7 +128,7 @@ def _image(value: object, folder: Path) -> Path | bytes | None:
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
         return value or None
-    name = _string(value)
+    name = as_string(value)
     return folder / name if name else None
 
 
@@ -185,25 +160,25 @@ class TableFile:
 
     def _post(self, row: Row, where: str) -> Post:
         options, columns = self.options, self.columns
-        identifier = _string(row.get(options.id_column))
+        identifier = as_string(row.get(options.id_column))
         if identifier is None:
             raise ValueError(f"{where} has no id in the column {options.id_column!r}: every post needs one")
         return Post(
             id=identifier,
-            text=_string(row.get(options.text_column)),
+            text=as_string(row.get(options.text_column)),
             image=_image(row.get(options.image_column), self.file.parent),
             label=columns.label(row.get(options.label_column)),
             text_label=columns.label(row.get("text_label")),
             image_label=columns.label(row.get("image_label")),
             teacher=self._teacher(row, where),
-            paraphrase=_string(row.get("paraphrase")),
-            group=_string(row.get("group")),
+            paraphrase=as_string(row.get("paraphrase")),
+            group=as_string(row.get("group")),
             split=self._split(row, where),
             extra={kept: _extra(row.get(name)) for name, kept in self.extra.items()},
         )
 
     def _split(self, row: Row, where: str) -> str | None:
-        word = _string(row.get("split"))
+        word = as_string(row.get("split"))
         if word is None:
             return self.split
         if word.lower() not in SPLITS:
@@ -213,7 +188,7 @@ class TableFile:
     def _teacher(self, row: Row, where: str) -> tuple[float, ...] | None:
         """Probabilities in the order of the class names; None where all are missing."""
         values = [row.get(name) for name in self.columns.teacher.values()]
-        if all(_is_missing(value) for value in values):
+        if all(is_missing(value) for value in values):
             return None
         try:
             probabilities = tuple(float(str(value)) for value in values)

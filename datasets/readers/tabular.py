@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +19,31 @@ PARQUET_ROWS = 1024
 
 Row = Mapping[str, object]
 """Values by column name: strings in CSV and TSV, else what the format holds."""
+
+
+def is_missing(value: object) -> bool:
+    """None, not-a-number and blank strings, which are what formats write where there is nothing."""
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or (isinstance(value, str) and not value.strip())
+    )
+
+
+def as_string(value: object) -> str | None:
+    """The value as a string without blanks around it, None where it is missing."""
+    return None if is_missing(value) else str(value).strip()
+
+
+def as_integer(value: object) -> int | None:
+    """The whole number that `value` is or spells ("2", "2.0"), None where it is something else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
 
 
 def column_names(file: Path, id_column: str) -> tuple[str, ...]:
@@ -78,7 +104,7 @@ def _parquet_rows(file: Path, only: tuple[str, ...] | None) -> Iterator[tuple[st
             raise ValueError(f"{file} cannot be read after row {number}: {error}") from error
 
 
-def _lines(file: Path) -> Iterator[str]:
+def lines(file: Path) -> Iterator[str]:
     """Lines of a text file with their ends; a byte order mark is taken off."""
     with file.open("rb") as raw:
         for number, line in enumerate(raw):
@@ -107,14 +133,14 @@ def _unquote(field: str) -> str:
 def _cells(file: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of each row that is not blank, the header first."""
     if file.suffix.lower() == ".tsv" and _is_plain(file):
-        for number, line in enumerate(_lines(file), start=1):
+        for number, line in enumerate(lines(file), start=1):
             if line.strip():
                 yield number, [_unquote(field) for field in line.rstrip("\r\n").split("\t")]
         return
-    header = next(_lines(file), "")
+    header = next(lines(file), "")
     separators = "\t" if file.suffix.lower() == ".tsv" else ",;\t"
     delimiter = next((mark for mark in separators if mark in header), separators[0])
-    table = csv.reader(_lines(file), delimiter=delimiter, strict=True)
+    table = csv.reader(lines(file), delimiter=delimiter, strict=True)
     try:
         for cells in table:
             if cells:
@@ -149,7 +175,7 @@ def _object(text: str, where: str) -> Row:
 
 
 def _json_lines(file: Path) -> Iterator[tuple[str, Row]]:
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(lines(file), start=1):
         if line.strip():
             where = f"{file}, line {number},"
             yield where, _object(line, where)
@@ -157,7 +183,7 @@ def _json_lines(file: Path) -> Iterator[tuple[str, Row]]:
 
 def _json_rows(file: Path, id_column: str) -> Iterator[tuple[str, Row]]:
     try:
-        content = json.loads("".join(_lines(file)))
+        content = json.loads("".join(lines(file)))
     except json.JSONDecodeError as error:
         raise ValueError(f"{file} is not valid JSON ({error}); with one object a line, name it .jsonl") from error
     if isinstance(content, dict):
