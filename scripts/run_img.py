@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.published import start
 from training.published_flags import (
+    WIDTH,
     ImageFlags,
     PublishedFlags,
     PublishedRun,
@@ -36,7 +37,7 @@ class OnlyImageFlags(PublishedFlags, ImageFlags):
 def run_of(flags: OnlyImageFlags) -> PublishedRun:
     """The run that the flags stand for."""
     warn_of_dead_flags(flags, "conv_att", "use_loss_correction")
-    words = ["--net", "image", *image_words(flags.model_name, flags)]
+    words = ["--net", "image", *WIDTH, *image_words(flags.model_name, flags)]
     words += ["--freeze", "image"] if flags.feature_extract else []
     return PublishedRun(
         "img_only", f"{file_name(flags.model_name)}_task{flags.task}_seed{flags.seed}", flags, tuple(words),

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.published import start
 from training.published_flags import (
+    WIDTH,
     FUSIONS,
     ImageFlags,
     LossFlags,
@@ -19,6 +20,7 @@ from training.published_flags import (
     TextFlags,
     file_name,
     image_words,
+    pooling_words,
     text_words,
     warn_of_dead_flags,
 )
@@ -56,8 +58,9 @@ def run_of(flags: LateFlags) -> PublishedRun:
     models = file_name(flags.txt_model_name, flags.img_model_name, flags.fusion_name)
     sample = "" if flags.nsamples == -1 else f"_N{flags.nsamples}"
     words = [
-        "--fusion", fusion, "--freeze", "image", "--text_tokens", "128", *flags.loss_words,
-        *text_words(flags.txt_model_name, flags), *image_words(flags.img_model_name, flags),
+        "--fusion", fusion, "--freeze", "image", "--text_tokens", "128", *WIDTH, *flags.loss_words,
+        *text_words(flags.txt_model_name, flags), *pooling_words(flags.txt_model_name),
+        *image_words(flags.img_model_name, flags),
         *(["--num_labels", str(flags.nsamples)] if sample else []),
     ]  # fmt: skip
     return PublishedRun(

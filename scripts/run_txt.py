@@ -10,10 +10,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.published import start
 from training.published_flags import (
+    WIDTH,
     PublishedFlags,
     PublishedRun,
     TextFlags,
     file_name,
+    pooling_words,
     text_words,
     warn_of_dead_flags,
 )
@@ -36,7 +38,7 @@ def run_of(flags: OnlyTextFlags) -> PublishedRun:
     warn_of_dead_flags(flags, "use_loss_correction")
     return PublishedRun(
         "txt_only", f"{file_name(flags.model_name)}_task{flags.task}_seed{flags.seed}", flags,
-        ("--net", "text", *text_words(flags.model_name, flags)), preds=flags.save_preds, text_test=flags.eval_txt_test,
+        ("--net", "text", *WIDTH, *text_words(flags.model_name, flags), *pooling_words(flags.model_name)), preds=flags.save_preds, text_test=flags.eval_txt_test,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from datasets.options import DataOptions
 from nets.options import FASTTEXT
 
 SAMPLE = 200
-"""Posts that `--testing` draws."""
+"""Posts that `--testing` draws, those of the test that are text alone among them."""
 CHECKPOINTS = {
     "vit": "vit_base_patch16_224.orig_in21k",
     "beit": "beit_base_patch16_224.in22k_ft_in22k",
@@ -31,6 +31,10 @@ GRIDS = {"vit": 14, "beit": 14, "deit": 14, "resnet50": 7, "resnet152": 7}
 FUSIONS = {"aspect-att": "aspect_attention", "xatt": "cross_attention", "concat_cnn": "concat"}
 """The house's names for fusions that it calls otherwise. Of the last two, which were to read the maps of a ResNet, the
 published code lacks the classes; what is left of the first has text and image ask each other, as here."""
+
+
+WIDTH = ("--feature_dim", "768")
+"""Width of what nets with separate encoders fuse."""
 
 
 @dataclass(frozen=True)
@@ -206,8 +210,12 @@ def find_posts(task: Task, data_dir: Path) -> tuple[Path, str]:
 
 def text_words(name: str, flags: TextFlags) -> list[str]:
     """The house's flags for a text encoder by its published or house name."""
-    pooling = ["--text_pooling", "mean"] if name == FASTTEXT else []
-    return ["--text_net", name, "--text_weights", flags.txt_weights, *pooling]
+    return ["--text_net", name, "--text_weights", flags.txt_weights]
+
+
+def pooling_words(name: str) -> list[str]:
+    """Those for what is read of a text encoder by itself: the first token, where there is a special one."""
+    return ["--text_pooling", "mean" if name == FASTTEXT else "cls"]
 
 
 def image_words(name: str, flags: ImageFlags) -> list[str]:
