@@ -21,7 +21,7 @@ from training.published_flags import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnlyImageFlags(PublishedFlags, ImageFlags):
+class OnlyImageFlags(ImageFlags, PublishedFlags):
     """The image alone, the whole encoder fine-tuned (Sanchez Villegas et al., Findings of EACL 2024)"""
 
     model_name: str

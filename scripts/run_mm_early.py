@@ -27,7 +27,7 @@ VILT_TOKENS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarlyFlags(PublishedFlags, TextFlags, ImageFlags, LossFlags):
+class EarlyFlags(TextFlags, ImageFlags, LossFlags, PublishedFlags):
     """Early fusion of text and image (Sanchez Villegas et al., Findings of EACL 2024)"""
 
     model: Literal["vilt", "lxmert", "mmbt"]

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.published import start
 from training.published_flags import (
-    WIDTH,
     FUSIONS,
+    WIDTH,
     ImageFlags,
     LossFlags,
     PublishedFlags,
@@ -27,7 +27,7 @@ from training.published_flags import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class LateFlags(PublishedFlags, TextFlags, ImageFlags, LossFlags):
+class LateFlags(TextFlags, ImageFlags, LossFlags, PublishedFlags):
     """Late fusion of text and image (Sanchez Villegas et al., Findings of EACL 2024); the image encoder is frozen"""
 
     txt_model_name: str

@@ -22,7 +22,7 @@ from training.published_flags import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnlyTextFlags(PublishedFlags, TextFlags):
+class OnlyTextFlags(TextFlags, PublishedFlags):
     """Text alone, the whole encoder fine-tuned (Sanchez Villegas et al., Findings of EACL 2024)"""
 
     model_name: str
@@ -36,9 +36,10 @@ class OnlyTextFlags(PublishedFlags, TextFlags):
 def run_of(flags: OnlyTextFlags) -> PublishedRun:
     """The run that the flags stand for."""
     warn_of_dead_flags(flags, "use_loss_correction")
+    words = ["--net", "text", *WIDTH, *text_words(flags.model_name, flags), *pooling_words(flags.model_name)]
     return PublishedRun(
-        "txt_only", f"{file_name(flags.model_name)}_task{flags.task}_seed{flags.seed}", flags,
-        ("--net", "text", *WIDTH, *text_words(flags.model_name, flags), *pooling_words(flags.model_name)), preds=flags.save_preds, text_test=flags.eval_txt_test,
+        "txt_only", f"{file_name(flags.model_name)}_task{flags.task}_seed{flags.seed}", flags, tuple(words),
+        preds=flags.save_preds, text_test=flags.eval_txt_test,
     )  # fmt: skip
 
 
