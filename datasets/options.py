@@ -61,6 +61,8 @@ class DataOptions:
     """Where post stores, token ids and features of frozen encoders are kept between runs."""
     num_workers: int = 1
     """Processes that read and decode posts; 0: none but the main one."""
+    region_features: str = ""
+    """Folder of the regions of images, for --net lxmert: features/feat_ID and boxes/nbox_ID for each post's id."""
     image_size: int = 0
     """Pixels of the square that an image net sees; 0: what it was trained with (64 for the synthetic world)."""
     text_length: int = 128

@@ -101,9 +101,7 @@ def _write_bert(folder: Path, assembly: Assembly) -> None:
 def make_trainer(assembly: Assembly, folder: Path) -> Trainer:
     """The trainer of an assembled run, silent, with nothing to evaluate."""
     options = assembly.options
-    optimiser, schedule = build_optimiser(
-        assembly.algorithm, options.training, STEPS, dict(assembly.net.encoders.live.items())
-    )
+    optimiser, schedule = build_optimiser(assembly.algorithm, options.training, STEPS, assembly.net.loaded())
     run = RunFolder(folder)
     assembly.algorithm.train()
     return Trainer(

@@ -21,6 +21,7 @@ from datasets.ingest import open_posts
 from datasets.loading import PostSource, TrainingLoader, evaluation_batches
 from datasets.missing import missing_modalities
 from datasets.order import Order
+from datasets.regions import RegionFeatures
 from datasets.seeds import derive_seed
 from datasets.splits import Split, draw_split, read_ids
 from datasets.store import PostStore
@@ -191,14 +192,20 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     split = _split(options, store)
     options = replace(options, training=_with_steps(options.training, len(split.labelled)))
     tokenizer = _tokenizer(options, store)
-    tokens = _tokens(options, store, tokenizer, "text")
     torch.manual_seed(derive_seed(options.run.seed, "initial weights"))
     vocabulary = len(tokenizer) if tokenizer is not None else 0
     net, plan = build_net(
-        options.net, len(store.classes), options.data.image_size, vocabulary, options.data.text_length
+        options.net,
+        len(store.classes),
+        options.data.image_size,
+        vocabulary,
+        options.data.text_length,
+        _frame(tokenizer),
     )
     size, mean, std = image_shape(plan)
-    options = replace(options, data=replace(options.data, image_size=size))
+    length = min(options.data.text_length, net.longest_text or options.data.text_length)
+    options = replace(options, data=replace(options.data, image_size=size, text_length=length))
+    tokens = _tokens(options, store, tokenizer, "text")
     view_maker = ViewMaker(
         mean,
         std,
@@ -214,6 +221,7 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     paraphrases = _tokens(options, store, tokenizer, "paraphrase") if store.has_paraphrase else None
     readers: dict[str, Any] = {
         "tokens": tokens, "image_size": size, "paraphrases": paraphrases, "fixed_length": options.run.compile,
+        "regions": regions_for(net, store, options.data.region_features),
     }  # fmt: skip
     out = {name: net.encoders.take_out(name) for name in options.net.frozen if name in net.reads}
     for name, encoder in out.items():
@@ -294,6 +302,18 @@ def _tokenizer(options: Options, store: PostStore) -> Any:
             f"the tokenizer of {source} cannot be loaded ({str(error).splitlines()[0]}): "
             "give --text_weights FOLDER, or --text_net small --text_weights none to train text net and tokenizer here"
         ) from error
+
+
+def _frame(tokenizer: Any) -> tuple[int, int]:
+    """Ids of the tokens that every text begins and ends with, 0 where there are none."""
+    ids = [] if tokenizer is None else tokenizer("")["input_ids"]
+    return (ids[0], ids[-1]) if ids else (0, 0)
+
+
+def regions_for(net: PostNet, store: PostStore, folder: str) -> RegionFeatures | None:
+    """What reads the regions of the store's images, for a net that looks at regions."""
+    layout = net.encoders.layouts["image"] if net.regions else None
+    return RegionFeatures(folder, store, layout.count, layout.token_width) if layout else None
 
 
 def _tokens(options: Options, store: PostStore, tokenizer: Any, column: str) -> TokenCache | None:

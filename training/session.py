@@ -57,11 +57,15 @@ def prepare_folder(folder: RunFolder, options: Options, processes: Processes) ->
 def train(assembly: Assembly, folder: RunFolder, watch: Watch | None = None) -> Summary:
     """Train the assembled run to its end; from a checkpoint with --resume or --load_path."""
     options, net = assembly.options, assembly.net
-    live = dict(net.encoders.live.items())
+    loaded = net.loaded()
     weights = {"image": options.net.image_weights, "text": options.net.text_weights}
-    pretrained = [name for name in live if weights[name] != "none" and name not in options.net.frozen]
+    pretrained = [name for name in loaded if weights[name] != "none" and name not in options.net.frozen]
     optimiser, schedule = build_optimiser(
-        assembly.algorithm, options.training, options.training.epoch * options.training.num_train_iter, live, pretrained
+        assembly.algorithm,
+        options.training,
+        options.training.epoch * options.training.num_train_iter,
+        loaded,
+        pretrained,
     )
     monitor = Monitor(
         folder, options.training.epoch * options.training.num_train_iter, options.training.num_train_iter,
