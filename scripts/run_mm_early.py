@@ -37,8 +37,9 @@ class EarlyFlags(TextFlags, ImageFlags, LossFlags, PublishedFlags):
     region_features: str = ""
     """LXMERT: folder with features/feat_ID and boxes/nbox_ID for each post's id; empty: the published one, <task
     name>_img_feats in --data_dir."""
-    txt_model_name: str = "bert"
-    """MMBT: text encoder, any that main.py --text_net knows."""
+    txt_model_name: str = ""
+    """MMBT: text encoder, any that main.py --text_net knows; the others: small, to train a small one from scratch with
+    --txt_weights none. Empty: the published one, of MMBT bert."""
     img_model_name: str = "resnet152"
     """MMBT: image encoder, any that main.py --image_net knows."""
 
@@ -46,11 +47,10 @@ class EarlyFlags(TextFlags, ImageFlags, LossFlags, PublishedFlags):
 def run_of(flags: EarlyFlags) -> PublishedRun:
     """The run that the flags stand for."""
     warn_of_dead_flags(flags, "use_loss_correction")
-    words = ["--net", flags.model, *flags.loss_words]
+    text = flags.txt_model_name or ("bert" if flags.model == "mmbt" else "auto")
+    words = ["--net", flags.model, *text_words(text, flags), *flags.loss_words]
     if flags.model == "mmbt":
-        words += [*text_words(flags.txt_model_name, flags), *image_words(flags.img_model_name, flags)]
-    else:
-        words += ["--text_weights", flags.txt_weights]
+        words += image_words(flags.img_model_name, flags)
     if flags.model == "vilt":
         words += ["--text_length", str(VILT_TOKENS)]
     if flags.model == "lxmert":

@@ -100,6 +100,8 @@ class PublishedRecord:
 
     def watch(self, assembly: Assembly, net: nn.Module, step: int) -> dict[str, float]:
         """Figures of validation and test posts by their tags; writes those of all epochs so far."""
+        if self.run.text_test:
+            rows_of(assembly, "txt")  # missed now rather than when all is trained
         found = {part: measure(assembly, net, rows_of(assembly, part))[0] for part in PARTS}
         figures = {f"{part}/{name}": value for part in PARTS for name, value in found[part].items()}
         options = assembly.options
