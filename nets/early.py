@@ -68,8 +68,11 @@ class EarlyNet(PostNet):
     """
 
     small_text = "small"
+    image_from_text = True
     freezable: ClassVar[tuple[str, ...]] = ()
-    ignores: ClassVar[tuple[str, ...]] = ("feature_dim", "text_pooling")
+    ignores: ClassVar[tuple[str, ...]] = (
+        "feature_dim", "text_pooling", "image_net", "image_weights", "batch_norm",
+    )  # fmt: skip
     model_types: ClassVar[tuple[str, ...]] = ()
     """What transformers calls the models that it is made of."""
 

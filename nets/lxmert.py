@@ -60,9 +60,7 @@ class LxmertNet(EarlyNet):
     name = "lxmert"
     pretrained_text = "unc-nlp/lxmert-base-uncased"
     model_types = ("lxmert",)
-    image_from_text = True
     regions = True
-    ignores = (*EarlyNet.ignores, "image_net", "image_weights", "batch_norm")
 
     @classmethod
     def small_config(cls, vocabulary: int, length: int) -> PretrainedConfig:

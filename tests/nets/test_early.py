@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
@@ -151,6 +152,16 @@ def test_algorithms_and_auxiliary_losses_train_it_and_read_nothing_on_the_host(n
     assert any(key.startswith("net.transformer") and value.any() for key, value in gradients.items())
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", EARLY)
+def test_low_precision_changes_little(name):
+    net = tiny_net(name)[0].eval()
+    batch = tiny_posts(net=name)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = net(batch).float()
+    torch.testing.assert_close(low.logits, net(batch).logits, atol=0.05, rtol=0.05)
+
+
 @pytest.mark.parametrize(("name", "both"), [("vilt", True), ("mmbt", True), ("lxmert", False)])
 def test_contrast_compares_states_and_lxmerts_text_has_no_gradient_by_it(name, both):
     net = tiny_net(name)[0]
@@ -211,6 +222,19 @@ def test_mmbt_reads_with_minilm():
     words = AutoModel.from_pretrained(MINILM, dtype=torch.float32).embeddings.word_embeddings.weight
     assert torch.equal(net.start, words[101]) and torch.equal(net.end, words[102])
     assert net(tiny_posts()).logits.shape == (6, CLASSES) and net.dim == 384
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "heads"), [("vilt", "ViltForMaskedLM"), ("lxmert", "LxmertForPreTraining")])
+def test_weights_that_were_saved_with_the_heads_of_pretraining_are_read(name, heads, tmp_path):
+    config = find(name).small_config(VOCABULARY, LENGTH)
+    if name == "lxmert":  # its heads for objects and answers are large
+        config.num_object_labels = config.num_attr_labels = config.num_qa_labels = 2
+    whole = getattr(transformers, heads)(config)
+    whole.save_pretrained(tmp_path)
+    net, _ = build_net(NetOptions(net=name, text_weights=str(tmp_path)), CLASSES, 0, 0, 0)
+    theirs = getattr(whole, name).encoder.state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in net.transformer.state_dict().items())
 
 
 def test_weights_of_another_kind_of_model_are_refused(tmp_path):
