@@ -20,11 +20,11 @@ from datasets.batch import UNLABELLED, Batch
 from datasets.features import FeatureCache
 from datasets.images import decode
 from datasets.order import Order
-from datasets.regions import RegionFeatures
 from datasets.seeds import generator
 from datasets.tokens import TokenCache
 
 if TYPE_CHECKING:
+    from datasets.regions import RegionFeatures
     from datasets.store import PostStore
 
 CENTRE = 0.5

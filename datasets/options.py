@@ -70,9 +70,9 @@ class DataOptions:
     strong_image: float = -1.0
     """How far a strong view may turn, shift, recolour and cover an image, from 0 (not at all) to 1 (RandAugment and
     Cutout); -1: 0.3 on the synthetic world, where colours tell the sentiment, else 1."""
-    text_rule: Literal["auto", "none", "twitter_roberta", "bertweet"] = "auto"
+    text_rule: Literal["auto", "none", "twitter_roberta", "bertweet", "bernice"] = "auto"
     """How texts are rewritten before they are read: not at all, mentions and links masked as for Cardiff NLP's Twitter
-    models, or as for BERTweet; auto: as the text net was trained."""
+    models or for Bernice, or as for BERTweet, emoji in words too; auto: as the text net was trained."""
     length_window: int = 0
     """Batches among which training posts are sorted by the length of their text, so that little padding is computed;
     the batches then come in random order. 0: posts are not sorted."""

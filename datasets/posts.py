@@ -17,7 +17,7 @@ class Post:
     `image` is a file or encoded bytes (any format Pillow reads), None where the post has no image.
     `split` is the published one ("train", "validation" or "test") where the layout has it.
     `extra` goes into the store as columns of the same name (strings, numbers, booleans).
-    `refused` says why a broken record of a crawl or benchmark is no post: ingest lists it in quarantine.csv and goes on.
+    `refused` says why a broken record of a crawl or benchmark is no post: ingest lists it in quarantine.csv.
     """
 
     id: str

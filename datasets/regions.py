@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.store import PostStore
+if TYPE_CHECKING:
+    from datasets.store import PostStore
 
 STEMS = {"features": "feat_", "boxes": "nbox_"}
 """Sub-folders, and how the names of the files in them begin; the post's id follows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -41,7 +42,7 @@ def clean_text(text: str) -> str:
     return text
 
 
-TEXT_RULES = ("none", "twitter_roberta", "bertweet")
+TEXT_RULES = ("none", "twitter_roberta", "bertweet", "bernice")
 """How a text net's own training texts were rewritten; what it reads later must be rewritten in the same way."""
 RULE_KEY = "text_rule"
 """Entry of a config.json that names the rule of the net in that folder."""
@@ -73,6 +74,15 @@ def _bertweet() -> Callable[[str], str]:
         return BertweetTokenizer(*map(str, files)).normalizeTweet
 
 
+def mask_bernice(tweet: str) -> str:
+    """The rule of Bernice (DeLucia et al., EMNLP 2022): `@USER` for what looks like a mention, then `HTTPURL`."""
+    return _LINK.sub("HTTPURL", _MENTION.sub("@USER", tweet))
+
+
+_MENTION = re.compile(r"@\w+")
+_LINK = re.compile(r"https?://[\w./?=&#%:-]+")
+
+
 def rewriter(rule: str) -> Callable[[str], str]:
     """The function of a rule of TEXT_RULES.
 
@@ -82,16 +92,30 @@ def rewriter(rule: str) -> Callable[[str], str]:
     assert rule in TEXT_RULES
     if rule == "bertweet":
         return _bertweet()
-    return mask_tweet if rule == "twitter_roberta" else str
+    return {"twitter_roberta": mask_tweet, "bernice": mask_bernice}.get(rule, str)
 
 
-def rule_of(source: str) -> str:
-    """The rule that the text net `source` (a hub's name, or a folder) was trained with, as far as that is known."""
+_RULES_BY_NAME = {
+    "bertweet": "bertweet",
+    "bernice": "bernice",
+    "twitter-roberta": "twitter_roberta",
+    "twitter-xlm-roberta": "twitter_roberta",
+}
+"""Rules by how the names of text nets begin, the owner left out, on the hub and in folders called after them."""
+
+
+def rule_of(source: str, name: str = "") -> str:
+    """The rule that the text net `source` (a hub's name, or a folder) was trained with, as far as that is known.
+
+    A folder whose config.json names no rule has that of the hub's `name` for its net, or of its own name.
+    """
     config = Path(source, "config.json")
-    if config.is_file():
-        rule = json.loads(config.read_text(encoding="utf-8")).get(RULE_KEY, "none")
-        return rule if rule in TEXT_RULES else "none"
-    owner, _, name = source.partition("/")
-    if owner == "cardiffnlp" and name.startswith("twitter-"):
-        return "twitter_roberta"
-    return "bertweet" if owner == "vinai" and name.startswith("bertweet") else "none"
+    said = json.loads(config.read_text(encoding="utf-8")).get(RULE_KEY) if config.is_file() else None
+    if said is not None:
+        return said if said in TEXT_RULES else "none"
+    for known in (name, source):
+        stem = known.rstrip("/").rpartition("/")[2].lower()
+        for start, rule in _RULES_BY_NAME.items():
+            if stem.startswith(start):
+                return rule
+    return "none"

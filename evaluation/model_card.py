@@ -6,16 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from datasets.posts import SENTIMENTS
+
 NAMES = {"full": "image and text", "image_only": "image only", "text_only": "text only"}
 """What a net saw of the posts, in words."""
 
 CARD = """---
 library_name: pytorch
-tags: [sentiment-analysis, multimodal, semi-supervised]
+tags: [{tag}, multimodal, semi-supervised]
 ---
-# Sentiment of social-media posts: {name}
+# {title} of social-media posts: {name}
 
-Reads the sentiment of a post from its image, its text or both: {classes} (class ids 0 to {last}).
+Reads the {subject} of a post from its image, its text or both: {classes} (class ids 0 to {last}).
 Trained with `{algorithm}` from {num_labels:,} labelled posts, seed {seed}, in {steps:,} steps.
 
 ## Use
@@ -39,7 +41,7 @@ ECE is the expected calibration error in 15 bins, between 0 and 1.
 ## Limits
 
 - Measured on one data set and one seed; posts of another time, language or platform will do worse.
-- A post's sentiment is an annotator's reading. Annotators disagree, most of all where text and image do.
+- A post's {subject} is an annotator's reading. Annotators disagree, most of all where text and image do.
 - The weakest class has a recall of {weakest:.1f}: look at each class and not at the accuracy alone.
 - Not for decisions about people.
 
@@ -76,7 +78,11 @@ def write_model_card(folder: Path | str) -> Path:
     folder = Path(folder)
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     full = results["test"]["full"]
+    of_sentiment = set(results["classes"]) <= set(SENTIMENTS)
     text = CARD.format(
+        tag="sentiment-analysis" if of_sentiment else "text-and-image-classification",
+        title="Sentiment" if of_sentiment else "Class",
+        subject="sentiment" if of_sentiment else "class",
         name=results.get("name", results["algorithm"]),
         classes=", ".join(results["classes"]),
         last=len(results["classes"]) - 1,

@@ -28,10 +28,10 @@ class TokenEmbedder(nn.Module):
 
     pooling = "none"
 
-    def __init__(self, embed: nn.Module, whole: nn.Module) -> None:
+    def __init__(self, embed: nn.Module, whole: Any) -> None:
         super().__init__()
         self.embed = embed
-        self.config: Any = whole.config
+        self.config: PretrainedConfig = whole.config
         self.longest = longest_text(self.config)
         self.layout = Layout(0, self.longest, self.config.hidden_size, ragged=True)
         self.width = self.layout.size
@@ -68,8 +68,11 @@ class EarlyNet(PostNet):
     """
 
     small_text = "small"
+    image_from_text = True
     freezable: ClassVar[tuple[str, ...]] = ()
-    ignores: ClassVar[tuple[str, ...]] = ("feature_dim", "text_pooling")
+    ignores: ClassVar[tuple[str, ...]] = (
+        "feature_dim", "text_pooling", "image_net", "image_weights", "batch_norm",
+    )  # fmt: skip
     model_types: ClassVar[tuple[str, ...]] = ()
     """What transformers calls the models that it is made of."""
 

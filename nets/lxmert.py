@@ -54,15 +54,14 @@ class LxmertNet(EarlyNet):
     The layers over h_1, the state of the text's first token, and the contrast of the largest h with the largest r
     of each feature, the text's without gradient, are those of Sanchez Villegas et al. (Findings of EACL 2024). Layers
     that ask the image of a post without one, where there is nothing to be asked, find one region of zeros, which is the
-    same for all. The answer's parts are the largest h and r; both have seen the whole post.
+    same for all. The answer's parts are the largest h and r; both have seen the whole post. Views of a post
+    differ in its text alone, as its regions are what the detector gave.
     """
 
     name = "lxmert"
     pretrained_text = "unc-nlp/lxmert-base-uncased"
     model_types = ("lxmert",)
-    image_from_text = True
     regions = True
-    ignores = (*EarlyNet.ignores, "image_net", "image_weights", "batch_norm")
 
     @classmethod
     def small_config(cls, vocabulary: int, length: int) -> PretrainedConfig:

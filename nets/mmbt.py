@@ -35,7 +35,9 @@ class MmbtNet(EarlyNet):
 
     name = "mmbt"
     attends = ("image",)
+    image_from_text = False
     freezable = ("image",)
+    ignores = ("feature_dim", "text_pooling")
     model_types = ("bert", "roberta", "xlm-roberta", "camembert")
 
     @classmethod

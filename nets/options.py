@@ -24,7 +24,7 @@ class NetOptions:
     text_net: str = "auto"
     """Text encoder: any hub name or a short one (bert, roberta, bertweet, bernice, minilm, small), or fasttext, the
     mean of token vectors learned from scratch; auto: fasttext on the synthetic world, else what
-    --text_weights holds or bert."""
+    --text_weights holds or bert; vilt and lxmert: weights of that model, auto: those that were published."""
     text_weights: str = ""
     """Folder with the text encoder's weights and tokenizer; empty: from the hub; none: from scratch."""
     text_pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"

@@ -75,8 +75,6 @@ class ViltNet(EarlyNet):
     name = "vilt"
     pretrained_text = "dandelin/vilt-b32-mlm"
     model_types = ("vilt",)
-    image_from_text = True
-    ignores = (*EarlyNet.ignores, "image_net", "image_weights", "batch_norm")
 
     @classmethod
     def small_config(cls, vocabulary: int, length: int) -> PretrainedConfig:

@@ -125,7 +125,8 @@ def _text_rule(options: NetOptions) -> str:
     """How the text net's own texts were rewritten."""
     from nets.build import hub_name
 
-    return rule_of(hub_name(options) if options.text_weights in ("", "none") else options.text_weights)
+    name = hub_name(options)
+    return rule_of(name if options.text_weights in ("", "none") else options.text_weights, name)
 
 
 def _fill_for(kind: type[PostNet], net: NetOptions, **defaults: Any) -> NetOptions:

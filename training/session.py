@@ -145,9 +145,10 @@ def _opening(assembly: Assembly) -> str:
     """What is about to be trained, in two lines."""
     options, split = assembly.options, assembly.split
     trained = sum(value.numel() for value in assembly.net.parameters() if value.requires_grad)
+    image = options.net.net if "image_net" in assembly.net.ignores else options.net.image_net
     kept = f", {', '.join(assembly.frozen)} frozen" if assembly.frozen else ""
     return (
-        f"{options.run.algorithm}, net {options.net.net}: image {options.net.image_net}, text {options.net.text_net}"
+        f"{options.run.algorithm}, net {options.net.net}: image {image}, text {options.net.text_net}"
         f"{kept}; {trained:,} weights to train on {assembly.device}\n"
         f"{len(split.labelled):,} labelled, {len(split.unlabelled):,} unlabelled, {len(split.validation):,} validation "
         f"and {len(split.test):,} test posts; split {split.fingerprint[:12]}, seed {options.run.seed}"

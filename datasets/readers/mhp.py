@@ -8,7 +8,6 @@ one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,11 +25,11 @@ from datasets.readers.published import (
     find_folder,
     image_file,
     join_texts,
+    json_object,
     need_file,
     posts_of,
 )
 from datasets.readers.tabular import as_string
-from datasets.text import decode_text
 
 CLASSES = ("none", "hateful", "counter-speech", "reclaimed")
 LABEL = "Primary_numeric_gt"
@@ -72,7 +71,7 @@ class _Folder:
     path: Path
     images: Path
     splits: Mapping[str, str]
-    tweets: Mapping[str, Mapping[str, object]]
+    tweets: Mapping[str, object]
 
     def post(self, row: Row, split: str | None = None) -> Post:
         """The post of a row; a split that the table does not tell is that of the published list."""
@@ -96,10 +95,11 @@ class _Folder:
             return row["tweet_text"], row.get("img_text")
         file = self.path / "img_txt" / f"{identifier}.json"
         try:
-            read = json.loads(decode_text(file.read_bytes())) if file.is_file() else {}
+            read = json_object(file) if file.is_file() else {}
         except ValueError:
             raise MalformedRow("malformed OCR text") from None
-        return self.tweets.get(identifier, {}).get("tweet_text"), read.get("img_text")
+        tweet = self.tweets.get(identifier)
+        return tweet.get("tweet_text") if isinstance(tweet, dict) else None, read.get("img_text")
 
 
 def _places(name: str) -> list[str]:
@@ -140,7 +140,7 @@ class Mhp(Reader):
         tables = _tables(path)
         has_splits = None not in tables.values()
         splits = {} if has_splits else _published_splits(need_file(path, *_places(SPLITS_FILE)))
-        tweets = json.loads(decode_text((path / TWEETS).read_bytes())) if (path / TWEETS).is_file() else {}
+        tweets = json_object(path / TWEETS) if (path / TWEETS).is_file() else {}
         folder = _Folder(path, find_folder(path, *IMAGES), splits, tweets)
         for file, split in tables.items():
             yield from posts_of(csv_rows(file, LABEL), partial(folder.post, split=split))

@@ -15,6 +15,7 @@ from typing import TypeVar
 from datasets.posts import Post
 from datasets.readers.base import SPLITS
 from datasets.readers.tabular import as_integer, as_string, lines
+from datasets.text import decode_text
 from datasets.tweets import is_inside
 
 SEPARATOR = " | "
@@ -81,6 +82,17 @@ def json_rows(file: Path) -> Iterator[tuple[str, Row | None]]:
         raise ValueError(f"{file} should hold a list of posts, found a {type(content).__name__}")
     for number, row in enumerate(content, start=1):
         yield f"{file.name}, row {number}", row if isinstance(row, dict) else None
+
+
+def json_object(file: Path) -> Mapping[str, object]:
+    """The one object that a JSON file holds. Raises ValueError for a file that holds something else."""
+    try:
+        content = json.loads(decode_text(file.read_bytes()))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} should hold one JSON object, found a {type(content).__name__}")
+    return content
 
 
 def field_of(row: Row, name: str) -> str:

@@ -24,21 +24,26 @@ from datasets.readers.published import (
     image_file,
     posts_of,
 )
-from datasets.readers.tabular import as_string, lines
+from datasets.readers.tabular import as_string
+from datasets.text import decode_text
 
 EMOTIONS = {"rage": "anger", "gore": "disgust", "creepy": "fear", "happy": "joy"}
 """The emotion that each subreddit stands for."""
 COLUMNS = ("id", "title", "subreddit")
 
 
+def _is_table(file: Path) -> bool:
+    """Whether the first line names the columns of this layout."""
+    try:
+        with file.open("rb") as raw:
+            header = decode_text(raw.readline(4096)).lower()
+    except OSError:
+        return False
+    return {*COLUMNS, "permalink"} <= set(re.split(r"\W+", header))
+
+
 def _tables(path: Path) -> list[Path]:
-    """The tables of the folder that have the columns of this layout."""
-    found = []
-    for file in sorted(path.glob("*.csv")):
-        header = re.split(r"\W+", next(lines(file), "").lower())
-        if {*COLUMNS, "permalink"} <= set(header):
-            found.append(file)
-    return found
+    return [file for file in sorted(path.glob("*.csv")) if _is_table(file)]
 
 
 def _post(row: Row, images: Path) -> Post:

@@ -48,6 +48,7 @@ def test_tumemo(tmp_path: Path) -> None:
 
 def test_reddit(tmp_path: Path) -> None:
     write(tmp_path / "r", REDDIT, ["images/3x.png"])
+    (tmp_path / "r" / "a folder.csv").mkdir()
     store, quarantine = stored("reddit_emotion", tmp_path / "r", tmp_path / "store")
     assert (store.ids(range(len(store))), store.texts(range(len(store)))) == (["3x", "4x"], ["My, dog", "Again"])
     assert store.classes == ("anger", "disgust", "fear", "joy")

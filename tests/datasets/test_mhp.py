@@ -74,6 +74,8 @@ def test_one_table_with_the_list_of_splits_and_the_texts_of_mmhs150k(tmp_path: P
         ({"data/Final_Dog_Whistle_5k.pkl": ""}, r"Final_Dog_Whistle_5k\.pkl is a pickle, which may run any code"),
         ({"Final_Dog_Whistle_5k.csv": "id\n"}, r"DataSplits\.csv is missing"),
         ({"Train/dog_whistle_train.csv": HEADER}, r"dog_whistle_dev\.csv is missing"),
+        (WHOLE | {"MMHS150K_GT.json": "["}, r"MMHS150K_GT\.json is not valid JSON"),
+        (WHOLE | {"MMHS150K_GT.json": "[]"}, r"MMHS150K_GT\.json should hold one JSON object, found a list"),
         (WHOLE | {"Final_Dog_Whistle_5k.csv": "Tweet ID\n1\n"}, "has no column 'Primary_numeric_gt'; it has: Tweet ID"),
     ],
 )

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from datasets.text import clean_text, decode_text, mask_tweet, rewriter, rule_of
+from datasets.text import clean_text, decode_text, mask_bernice, mask_tweet, rewriter, rule_of
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,60 @@ def test_bertweets_rule_is_its_tokenizers_own():
     assert rewriter("none")("@a http://b") == "@a http://b"
 
 
+@pytest.mark.parametrize(
+    ("tweet", "written"),
+    [
+        (
+            "RT @Beltrew: Hello from the kids of Zarqa #Jordan… a poor area https://t.co/Ab1",
+            "RT @USER : Hello from the kids of Zarqa #Jordan ... a poor area HTTPURL",
+        ),
+        (
+            "They can't cannot, I’m sure it's 5 p.m. &amp; #LOL!!!!!! 😂😂 www.x.com",
+            "They can't can not , I 'm sure it 's 5 p.m. & #LOL ! ! ! "
+            ":face_with_tears_of_joy: :face_with_tears_of_joy: HTTPURL",
+        ),
+        (
+            "we don't, they'd go & you'll see :-) <3 pic.twitter.com/Ab1",  # only http and www begin a link
+            "we do n't , they 'd go & you 'll see :-) <3 pic.twitter.com/Ab1",
+        ),
+        ("SOOOO GOOD!!! mail me@home.org <user> emoji_92", "SOOOO GOOD ! ! ! mail me@home.org <user> emoji _92"),
+    ],
+)
+def test_tweets_as_bertweet_reads_them(tweet, written):
+    assert rewriter("bertweet")(tweet) == written
+
+
+@pytest.mark.parametrize(
+    ("tweet", "written"),
+    [
+        ("@Beltrew: it's 😂 https://t.co/Ab1?x=1&y=%20!", "@USER: it's 😂 HTTPURL!"),
+        ("mail me@home.org, @ alone, www.x.com", "mail me@USER.org, @ alone, www.x.com"),
+        ("http://a.b/c http://", "HTTPURL http://"),
+    ],
+)
+def test_tweets_as_bernice_reads_them(tweet, written):
+    assert mask_bernice(tweet) == written == rewriter("bernice")(tweet)
+
+
 def test_the_rule_of_a_text_net(tmp_path):
     assert rule_of("cardiffnlp/twitter-roberta-base-sentiment-latest") == "twitter_roberta"
+    assert rule_of("cardiffnlp/twitter-xlm-roberta-base") == "twitter_roberta"
     assert rule_of("vinai/bertweet-large") == "bertweet"
+    assert rule_of("jhu-clsp/bernice") == "bernice"
     assert rule_of("FacebookAI/roberta-base") == rule_of("small") == rule_of(str(tmp_path)) == "none"
     for said, rule in (("bertweet", "bertweet"), ("unheard of", "none")):
         (tmp_path / "config.json").write_text(json.dumps({"text_rule": said}))
         assert rule_of(str(tmp_path)) == rule
+
+
+def test_the_rule_of_weights_in_a_folder(tmp_path):
+    folder = tmp_path / "weights"
+    named = tmp_path / "bertweet-base"
+    for place in (folder, named):
+        place.mkdir()
+        (place / "config.json").write_text("{}")
+    assert rule_of(str(folder)) == "none"
+    assert rule_of(str(folder), "vinai/bertweet-base") == "bertweet"
+    assert rule_of(f"{named}/") == "bertweet"
+    (named / "config.json").write_text(json.dumps({"text_rule": "none"}))  # what it says counts more than its name
+    assert rule_of(str(named), "vinai/bertweet-base") == "none"
