@@ -51,16 +51,12 @@ def keep_model(assembly: Assembly, folder: RunFolder) -> None:
     if assembly.tokenizer is not None:
         save_tokenizer(assembly.tokenizer, best / TOKENIZER_FOLDER)
     if assembly.frozen:
-        save_weights(best / FROZEN_FILE, frozen_state(assembly))
-
-
-def frozen_state(assembly: Assembly, prefix: str = "") -> dict[str, torch.Tensor]:
-    """The weights of the frozen encoders under the names that they have in the whole net."""
-    return {
-        f"{prefix}encoders.live.{name}.{key}": value
-        for name, encoder in assembly.frozen.items()
-        for key, value in plain_state(encoder).items()
-    }
+        state = {
+            f"encoders.live.{name}.{key}": value
+            for name, encoder in assembly.frozen.items()
+            for key, value in plain_state(encoder).items()
+        }
+        save_weights(best / FROZEN_FILE, state)
 
 
 def load_model(folder: RunFolder) -> PostNet:

@@ -29,7 +29,7 @@ from training.assembly import Assembly, assemble, autocast_type, choose_device
 from training.checkpoint import load_state, plain_state
 from training.command_line import Options
 from training.distributed import ALONE
-from training.outcome import frozen_state
+from training.features import weights_fingerprint
 from training.published_flags import PublishedRun
 from training.run_folder import RunFolder
 
@@ -92,6 +92,11 @@ def rows_of(assembly: Assembly, part: str) -> np.ndarray:
     return rows
 
 
+def _frozen(assembly: Assembly) -> dict[str, str]:
+    """What tells the frozen encoders' weights from others: they are no part of the saved ones."""
+    return {name: weights_fingerprint(encoder) for name, encoder in assembly.frozen.items()}
+
+
 class PublishedRecord:
     """Writes the files of one published run, as `watch` and `after` of main.py."""
 
@@ -126,7 +131,8 @@ class PublishedRecord:
         if run.text_test:
             self._write(assembly, "txt", "preds_txt.csv", "metrics_txt.csv")
         if run.flags.save_model:
-            torch.save(plain_state(assembly.algorithm) | frozen_state(assembly, "net."), run.file("net.pth"))
+            weights = {"weights": plain_state(assembly.algorithm), "frozen": _frozen(assembly)}
+            torch.save(weights, run.file("net.pth"))
         return (
             f"figures of every epoch: {run.file('metrics_val.csv')}, {run.file('metrics_test.csv')} (files there are "
             f"of the last epoch, those in {folder.path} of the best one on the validation posts)"
@@ -143,12 +149,15 @@ class PublishedRecord:
                 f"--load_saved_model: there is no {path}: train with --save_model and the same flags first"
             )
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-            raise ValueError(f"--load_saved_model: {path} cannot be read ({str(error).splitlines()[0]})") from error
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            weights, frozen = saved["weights"], saved["frozen"]
+        except (OSError, RuntimeError, EOFError, UnpicklingError, KeyError, TypeError) as error:
+            reason = (str(error) or "it is empty or cut off").splitlines()[0]
+            raise ValueError(f"--load_saved_model: {path} is not what --save_model writes ({reason})") from error
         assembly = assemble(options, choose_device(options), ALONE)
-        frozen = frozen_state(assembly, "net.")
-        load_state(assembly.algorithm, {name: value for name, value in state.items() if name not in frozen}, path)
+        if frozen != _frozen(assembly):
+            raise ValueError(f"--load_saved_model: {path} was trained with another frozen encoder: see --img_weights")
+        load_state(assembly.algorithm, weights, path)
         self._write(assembly, "test", "preds_lm.csv", "metrics_lm.csv")
         return f"figures of {path} on the test posts: {self.run.file('metrics_lm.csv')}"
 

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 import tyro
 from sklearn.metrics import f1_score
 
@@ -118,10 +119,13 @@ def test_late_fusion_from_training_to_saved_weights(data: Path, capsys: pytest.C
     assert list(rows(saved)[0]) == ["metric", "result"]
     assert column(saved, "result") == pytest.approx(last, abs=1e-5)
     assert rows(folder / f"{stem}_preds_lm.csv") == classes
-    capsys.readouterr()
+    weights = torch.load(folder / f"{stem}_net.pth", weights_only=True)
+    torch.save({**weights, "frozen": {"image": "other"}}, folder / f"{stem}_net.pth")
+    assert end(run_mm_late, f"{flags} --load_saved_model") == 2
+    assert "net.pth was trained with another frozen encoder" in capsys.readouterr().err
     (folder / f"{stem}_net.pth").write_bytes(b"no weights")
     assert end(run_mm_late, f"{flags} --load_saved_model") == 2
-    assert "net.pth cannot be read" in capsys.readouterr().err
+    assert "net.pth is not what --save_model writes" in capsys.readouterr().err
     assert end(run_mm_late, f"{flags} --seed 2 --load_saved_model") == 2
     assert "train with --save_model and the same flags first" in capsys.readouterr().err
 
