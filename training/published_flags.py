@@ -141,9 +141,16 @@ class LossFlags:
 
     @property
     def loss_words(self) -> list[str]:
-        """The house's flags for them."""
+        """The house's flags for them. Raises ValueError where they leave nothing to the main loss."""
         itc = ["--itc_loss_ratio", str(self.beta_itc)] if self.use_clip_loss else []
-        return [*itc, *(["--itm_loss_ratio", str(self.beta_itm)] if self.use_tim_loss else [])]
+        itm = ["--itm_loss_ratio", str(self.beta_itm)] if self.use_tim_loss else []
+        shares = [self.beta_itc] * bool(itc) + [self.beta_itm] * bool(itm)
+        if any(not share > 0 for share in shares) or sum(shares) >= 1:
+            raise ValueError(
+                f"--beta_itc {self.beta_itc}, --beta_itm {self.beta_itm}: shares of the loss must be above 0, and "
+                "below 1 together: the rest is the main loss"
+            )
+        return [*itc, *itm]
 
 
 @dataclass(frozen=True)

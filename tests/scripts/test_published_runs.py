@@ -272,6 +272,7 @@ def test_mistakes_are_one_sentence(data: Path, capsys: pytest.CaptureFixture) ->
     for words, sentence in (
         ("--fusion_name gmu --eval_txt_test", "only task 5 (MICD) has test posts of text alone, not task 3"),
         ("--fusion_name guess", "--fusion guess: there is none of that name"),
+        ("--fusion_name gmu --use_clip_loss --use_tim_loss --beta_itc 0.9", "--beta_itc 0.9, --beta_itm 0.1: shares"),
         ("--fusion_name gmu --nsamples 5000", "--num_labels 5000 is more than the"),
     ):
         assert end(run_mm_late, f"{late} {words}") == 2
