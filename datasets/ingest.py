@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from datasets.duplicates import group_posts
 from datasets.folders import alone, resumable_folder
-from datasets.images import ImageRefused, shrink_and_hash
+from datasets.images import ImageRefused, Shrunk, shrink_and_compare
 from datasets.ingest_progress import Progress, Quarantine
 from datasets.options import CrawlOptions, DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
@@ -42,28 +42,27 @@ class Prepared:
 
     post: Post
     text: str | None
-    image: bytes | None
-    image_hash: int | None
+    image: Shrunk | None
     refused: str | None
 
 
 def prepare(post: Post, short_side: int = SHORT_SIDE) -> Prepared:
     """Read and shrink the post's image and clean its text. Never raises for a broken image."""
     if post.refused is not None:
-        return Prepared(post, None, None, None, None)
+        return Prepared(post, None, None, None)
     text = clean_text(post.text) if post.text and not post.text.isspace() else None
-    image, image_hash, refused = None, None, None
+    image, refused = None, None
     try:
         if post.image is not None:
             data = post.image if isinstance(post.image, bytes) else post.image.read_bytes()
-            image, image_hash = shrink_and_hash(data, short_side)
+            image = shrink_and_compare(data, short_side)
     except FileNotFoundError:
         refused = "missing"
     except OSError:
         refused = "unreadable"
     except ImageRefused as error:
         refused = error.reason
-    return Prepared(post, text, image, image_hash, refused)
+    return Prepared(post, text, image, refused)
 
 
 def _prepare_all(posts: Iterable[Post], num_workers: int) -> Iterator[Prepared]:
@@ -99,19 +98,21 @@ def _write_posts(
             progress.take(post)
             if ready.refused is not None:
                 quarantine.add(post, "image", ready.refused)
-            if ready.text is None and ready.image is None:
+            image = ready.image
+            if ready.text is None and image is None:
                 quarantine.add(post, "post", post.refused or "neither text nor image")
                 continue
             writer.add(
                 clean_text(post.id),
                 text=ready.text,
-                image=ready.image,
+                image=image and image.jpeg,
                 label=post.label,
                 text_label=post.text_label,
                 image_label=post.image_label,
                 split=_split_of(post, split),
                 group=post.group,
-                image_hash=ready.image_hash,
+                image_hash=image and image.hash,
+                thumbnail=image and image.thumbnail,
                 teacher=post.teacher,
                 paraphrase=clean_text(post.paraphrase) if post.paraphrase else None,
                 extra=post.extra,
@@ -280,7 +281,10 @@ def _key(
 ) -> str:
     """Hash of everything that a store is made of."""
     room = Path(__file__).parent
-    code = [room / f"{name}.py" for name in ("store", "images", "text", "ingest", "duplicates", "posts", "tweets")]
+    code = [
+        room / f"{name}.py"
+        for name in ("store", "images", "thumbnails", "text", "ingest", "duplicates", "posts", "tweets")
+    ]
     if places:
         code += sorted((room / "readers").glob("*.py"))
         columns = (options.id_column, options.text_column, options.image_column, options.label_column)

@@ -233,7 +233,7 @@ class PostStore:
 
     def posts(self) -> Iterator[Post]:
         """The posts as a reader would yield them, to write them into another store."""
-        own = {*CORE.names, "teacher", "paraphrase"}
+        own = {*CORE.names, "teacher", "paraphrase", "thumbnail"}
         for batch in self._batches:
             for row in batch.to_pylist():
                 core = {name: row[name] for name in ("id", "text", "image", *LABELS)}

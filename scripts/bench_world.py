@@ -46,6 +46,10 @@ class Bench:
     tiny: bool = False
     store_rows: int = 1_000_000
     peak_tflops: float = 989.0
+    crawl_posts: int = 50_000
+    crawl_kill_posts: int = 0
+    text_weights: str = ""
+    texts: str = ""
     _assembled: dict[tuple[str, ...], Assembly] = field(default_factory=dict)
 
     @property

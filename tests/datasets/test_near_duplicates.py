@@ -11,8 +11,8 @@ from PIL import Image
 
 from datasets import neighbours as searching
 from datasets.features import create_features
-from datasets.image_vectors import EncoderFeatures, Looks, thumbnails
-from datasets.images import shrink_and_hash
+from datasets.image_vectors import EncoderFeatures, Looks
+from datasets.images import shrink_and_compare
 from datasets.ingest import ingest
 from datasets.near_duplicates import (
     equal_vectors,
@@ -59,8 +59,8 @@ def crawled(tmp_path_factory) -> tuple[PostStore, np.ndarray]:
         for index in range(2000):
             tweet = crawl.tweet(index)
             for number, (picture, _, jpeg) in enumerate(tweet.photos):
-                image, image_hash = shrink_and_hash(jpeg)
-                writer.add(f"{tweet.id}-{number}", image=image, image_hash=image_hash)
+                look = shrink_and_compare(jpeg)
+                writer.add(f"{tweet.id}-{number}", image=look.jpeg, image_hash=look.hash, thumbnail=look.thumbnail)
                 pictures.append(picture)
     return PostStore(path), np.array(pictures)
 
@@ -121,9 +121,9 @@ def test_the_original_threshold_depends_on_the_number_of_neighbours(count, are_n
 def write(path: Path, images: list[bytes | None], **columns) -> PostStore:
     with StoreWriter(path, SENTIMENTS) as writer:
         for number, image in enumerate(images):
-            jpeg, image_hash = (None, None) if image is None else shrink_and_hash(image)
+            look = None if image is None else shrink_and_compare(image)
             post = {name: values[number] for name, values in columns.items()}
-            writer.add(str(number), text=f"a text with number {number}", image=jpeg, image_hash=image_hash, **post)
+            writer.add(str(number), text=f"a text with number {number}", image=look and look.jpeg, **post)
     return PostStore(path)
 
 
@@ -145,16 +145,6 @@ def test_light_and_size_do_not_matter_and_flat_pictures_are_compared_as_bytes(tm
     assert near.tolist() == [True, False, False, True, True, False, True, False]
     nothing = write(tmp_path / "n", [None])
     assert not rows_of_benchmark(store, Looks(store), nothing, Looks(nothing), SearchOptions()).any()
-
-
-def test_thumbnails_are_made_once_whatever_the_threads(tmp_path):
-    store = write(tmp_path / "s", [encoded(scene(seed=number)) for number in range(20)])
-    other = write(tmp_path / "o", [encoded(scene(seed=number)) for number in range(20)])
-    first = thumbnails(store)
-    assert np.array_equal(first, thumbnails(other, num_workers=3))
-    time = (store.path / "thumbnails.npy").stat().st_mtime_ns
-    assert np.array_equal(thumbnails(store), first)
-    assert (store.path / "thumbnails.npy").stat().st_mtime_ns == time
 
 
 @pytest.mark.filterwarnings("ignore:there is no (validation|test) post")
