@@ -47,7 +47,7 @@ def stages(crawl: Path, place: Path) -> list[Stage]:
     """The programs that make data sets of a crawl, with what they leave in `place`."""
     store, chunks, variants = place / "store", place / CACHE / "teachers", place / "variants"
     labelled = ["--gpu", "-1", "--output", str(place / "answers.csv"), "--cache_dir", str(place / CACHE)]
-    lower = ["--thresholds", "0.5", "0.5", "0.5"]  # what the lexicon says is seldom surer
+    lower = ["--flat_threshold", "0.5", "--thresholds", "0.5", "0.5", "0.5"]  # what the lexicon says is seldom surer
     return [
         Stage(
             "ingest.py",
@@ -66,16 +66,7 @@ def stages(crawl: Path, place: Path) -> list[Stage]:
         ),
         Stage(
             "build_t4sa.py",
-            [
-                "scripts/build_t4sa.py",
-                "--t4sa2",
-                str(store),
-                "--output",
-                str(variants),
-                "--flat_threshold",
-                "0.5",
-                *lower,
-            ],
+            ["scripts/build_t4sa.py", "--t4sa2", str(store), "--output", str(variants), *lower],
             variants.exists,
         ),
     ]
@@ -129,8 +120,8 @@ def _run(done: list[Stage], place: Path, compared: bool) -> Iterator[Row]:
             stage.left = digests(place, (CACHE,))
         yield Row(stage.name, "s", (stage.cost.seconds,))
         yield Row(f"{stage.name}: of the processor", "s", (stage.cost.cpu_seconds,))
-        yield Row(f"{stage.name}: peak of memory", "MiB", (stage.cost.peak_bytes / MEBIBYTE,))
-        if stage.cost.own_peak_bytes:
+        if stage.cost.peak_bytes:
+            yield Row(f"{stage.name}: peak of memory", "MiB", (stage.cost.peak_bytes / MEBIBYTE,))
             yield Row(f"{stage.name}: peak without mapped files", "MiB", (stage.cost.own_peak_bytes / MEBIBYTE,))
 
 

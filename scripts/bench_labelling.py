@@ -30,7 +30,7 @@ SMALL = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "
 
 
 def labelling(bench: Bench) -> Iterator[Row]:
-    """A teacher's answers, tokenised once in batches of like length, against transformers' pipeline; same net, texts."""
+    """A teacher's answers, tokenised once, in batches of like length, against transformers' pipeline of that net."""
     store = _texts(bench)
     folder = _classifier(bench, store)
     budget = BUDGET_ON_CUDA if bench.cuda else BUDGET_ON_CPU
@@ -39,7 +39,7 @@ def labelling(bench: Bench) -> Iterator[Row]:
     number = count()
 
     def ours() -> int:
-        """All that label_tweets.py does but loading the net: the token ids are made anew, and the chunks are written."""
+        """All that label_tweets.py does but loading the net: token ids are made anew, chunks are written."""
         fresh = bench.folder / f"labelling-{next(number)}"
         tokens = teacher.tokens
         teacher.tokens = TokenCache(store, tokenizer, tokens.length, fresh, rule=teacher.rule)

@@ -18,8 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 INTERVAL = 0.05
 """Seconds between two looks at a program that runs."""
 KIBIBYTE = 1024
-# Linux gives the peak in kibibytes, macOS in bytes.
-PEAK_UNIT = 1 if sys.platform == "darwin" else KIBIBYTE
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,10 @@ class Cost:
     seconds: float
     cpu_seconds: float
     peak_bytes: int
-    """Largest resident memory. Pages of mapped files, which the system takes back when it needs them, are counted."""
+    """Largest resident memory, seen every INTERVAL; 0 where the system is not Linux. Pages of mapped files, which the
+    system takes back when it needs them, are counted."""
     own_peak_bytes: int
-    """Largest resident memory that is no file's, seen every INTERVAL; 0 where the system does not tell it."""
+    """The same without what is a file's."""
 
 
 class Killed(Exception):
@@ -48,12 +47,13 @@ def run_apart(arguments: Sequence[str], until: Callable[[float], bool] = lambda 
     with TemporaryFile() as said:
         command = [sys.executable, *arguments]
         process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
-        own_peak, killed = 0, False
+        peak, own_peak, killed = 0, 0, False
         while True:
             done, status, usage = os.wait4(process.pid, os.WNOHANG)
             if done:
                 break
-            own_peak = max(own_peak, _own_memory(process.pid))
+            # Not usage.ru_maxrss: a process inherits that of the larger one which began it.
+            peak, own_peak = max(peak, _memory(process.pid, "VmHWM")), max(own_peak, _memory(process.pid, "RssAnon"))
             if not killed and until(_spent(process.pid, begun)):
                 os.kill(process.pid, signal.SIGKILL)
                 killed = True
@@ -66,7 +66,7 @@ def run_apart(arguments: Sequence[str], until: Callable[[float], bool] = lambda 
             said.seek(0)
             lines = said.read().decode(errors="replace").splitlines() or [""]
             raise RuntimeError(f"{arguments[0]} ended with {process.returncode}: {lines[-1]}")
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * PEAK_UNIT, own_peak)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, peak, own_peak)
 
 
 def _spent(process: int, begun: float) -> float:
@@ -78,13 +78,13 @@ def _spent(process: int, begun: float) -> float:
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _own_memory(process: int) -> int:
-    """Bytes of resident memory that is no file's, by Linux; 0 where there is no such figure."""
+def _memory(process: int, what: str) -> int:
+    """Bytes of memory by their name in Linux's /proc; 0 where there is no such figure."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
         return 0
-    found = re.search(r"^RssAnon:\s*(\d+) kB", status, re.MULTILINE)
+    found = re.search(rf"^{what}:\s*(\d+) kB", status, re.MULTILINE)
     return int(found[1]) * KIBIBYTE if found else 0
 
 
