@@ -66,7 +66,9 @@ class BenchOptions:
     """Folder of the encoder whose labelling is measured, with a head of random weights; empty: a small BERT of random
     weights, on CUDA one of BERT-base's size."""
     texts: str = ""
-    """Posts in any layout whose texts are labelled, the first of them; empty: those of the synthetic world."""
+    """Posts in any layout whose texts are labelled; empty: those of the synthetic world."""
+    label_texts: int = 2000
+    """Texts that are labelled, the first of them."""
     peak: float = 989.0
     """TFLOP/s that count as 100 % MFU; 989: bf16 without sparsity of H100 and H200."""
     tiny: bool = False
@@ -80,7 +82,7 @@ class BenchOptions:
             raise ValueError(f"--store_rows {self.store_rows} must be 1000 or more")
         if not 0 < self.peak < float("inf"):
             raise ValueError(f"--peak {self.peak} must be above 0")
-        for name, low in {"crawl_posts": 300, "crawl_kill_posts": 0}.items():
+        for name, low in {"crawl_posts": 300, "crawl_kill_posts": 0, "label_texts": 1}.items():
             if getattr(self, name) < low:
                 raise ValueError(f"--{name} {getattr(self, name)} must be {low} or more")
         unknown = [name for name in self.names if name not in EVERY]
@@ -209,7 +211,7 @@ def measure(options: BenchOptions, folder: Path) -> tuple[list[Section], dict[st
     device = torch.device("cuda", 0) if use_cuda else torch.device("cpu")
     bench = Bench(
         device, options.repeats, folder, options.tiny, options.store_rows, options.peak, options.crawl_posts,
-        options.crawl_kill_posts, options.text_weights, options.texts,
+        options.crawl_kill_posts, options.text_weights, options.texts, options.label_texts,
     )  # fmt: skip
     about, known, done = machine(device), sections(), []
     for name in options.names or (ANYWHERE + ON_CUDA if use_cuda else ANYWHERE):

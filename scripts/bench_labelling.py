@@ -27,6 +27,7 @@ BUDGET_ON_CPU, BUDGET_ON_CUDA = 4096, 32_768
 """Tokens of a batch, the defaults of scripts/label_tweets.py."""
 SMALL = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
 """BERT-mini (Turc et al., 2019)."""
+TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 
 
 def labelling(bench: Bench) -> Iterator[Row]:
@@ -59,9 +60,8 @@ def labelling(bench: Bench) -> Iterator[Row]:
     def by_pipeline(name: str, batch: int) -> Callable[[], int]:
         def run() -> int:
             texts = [rewrite(text) for text in store.texts(np.arange(len(store)))]
-            found = (
-                [classify(text, **cut) for text in texts] if batch == 1 else classify(texts, batch_size=batch, **cut)
-            )
+            parts = [[text] for text in texts] if batch == 1 else [texts]
+            found = [answer for part in parts for answer in classify(part, batch_size=batch, **cut)]
             by_name = [{item["label"]: item["score"] for item in answer} for answer in found]
             answers[name] = np.array([[answer[label] for label in SENTIMENTS] for answer in by_name], np.float32)
             return len(store)
@@ -84,9 +84,9 @@ def labelling(bench: Bench) -> Iterator[Row]:
 
 def _texts(bench: Bench) -> PostStore:
     """A store of nothing but the first texts of what is asked for."""
-    size = bench.sized(40, 2000, 20_000)
+    size = 40 if bench.tiny else bench.label_texts
     data = DataOptions(data_dir=bench.texts, cache_dir=str(bench.folder / "cache"), num_workers=0)
-    source = open_posts(data, WorldOptions(world_posts=3 * size // 2), labels_needed=False)
+    source = open_posts(data, WorldOptions(world_posts=10 + 3 * size // 2), labels_needed=False)
     rows = np.flatnonzero(source.has_text)[:size]
     with StoreWriter(bench.folder / "labelled texts") as writer:
         for number, text in enumerate(source.texts(rows)):
@@ -105,7 +105,7 @@ def _classifier(bench: Bench, store: PostStore) -> Path:
         tokenizer: Any = AutoTokenizer.from_pretrained(source)
     else:
         tokenizer = train_tokenizer(store.texts(np.arange(len(store))), bench.folder / "tokenizer")
-        size = {} if bench.cuda and not bench.tiny else SMALL
+        size = TINY if bench.tiny else {} if bench.cuda else SMALL
         source = BertConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **size)
     net = ClassifierEncoder(source, len(SENTIMENTS)).net
     net.config.id2label = dict(enumerate(SENTIMENTS))

@@ -50,6 +50,7 @@ class Bench:
     crawl_kill_posts: int = 0
     text_weights: str = ""
     texts: str = ""
+    label_texts: int = 2000
     _assembled: dict[tuple[str, ...], Assembly] = field(default_factory=dict)
 
     @property
