@@ -47,7 +47,14 @@ def stages(crawl: Path, place: Path) -> list[Stage]:
     """The programs that make data sets of a crawl, with what they leave in `place`."""
     store, chunks, variants = place / "store", place / CACHE / "teachers", place / "variants"
     labelled = ["--gpu", "-1", "--output", str(place / "answers.csv"), "--cache_dir", str(place / CACHE)]
-    lower = ["--flat_threshold", "0.5", "--thresholds", "0.5", "0.5", "0.5"]  # what the lexicon says is seldom surer
+    lower = [
+        "--flat_threshold",
+        "0.3",
+        "--thresholds",
+        "0.3",
+        "0.3",
+        "0.3",
+    ]  # the lexicon says neutral with 0.35 at most
     return [
         Stage(
             "ingest.py",
