@@ -47,6 +47,7 @@ def stages(crawl: Path, place: Path) -> list[Stage]:
     """The programs that make data sets of a crawl, with what they leave in `place`."""
     store, chunks, variants = place / "store", place / CACHE / "teachers", place / "variants"
     labelled = ["--gpu", "-1", "--output", str(place / "answers.csv"), "--cache_dir", str(place / CACHE)]
+    # The lexicon is 0.35 sure of neutral at most.
     lower = [
         "--flat_threshold",
         "0.3",
@@ -54,7 +55,7 @@ def stages(crawl: Path, place: Path) -> list[Stage]:
         "0.3",
         "0.3",
         "0.3",
-    ]  # the lexicon says neutral with 0.35 at most
+    ]
     return [
         Stage(
             "ingest.py",
