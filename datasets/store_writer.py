@@ -31,6 +31,8 @@ class _Fingerprint:
 
     def add(self, batch: pa.RecordBatch) -> None:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name == "thumbnail":  # follows from the image: a store with it and one without hold the same posts
+                continue
             shape, content = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256()))
             if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
                 shape.update(pc.fill_null(pc.binary_length(column), -1).to_numpy(zero_copy_only=False).tobytes())
@@ -114,7 +116,7 @@ class StoreWriter:
         core = (id, text or None, image, label, text_label, image_label, SPLITS.index(split), group, image_hash)
         self._rows.append((*core, teacher, paraphrase or None, thumbnail))
         self._extras.append(extra)
-        self._pending_bytes += 64 + len(text or "") + len(image or b"")
+        self._pending_bytes += 64 + len(text or "") + len(image or b"") + len(thumbnail or b"")
         if len(self._rows) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
             self._flush()
 

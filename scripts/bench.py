@@ -59,7 +59,7 @@ class BenchOptions:
     store_rows: int = 1_000_000
     """Posts in the store that is read at random."""
     crawl_posts: int = 50_000
-    """Posts of the synthetic crawl that is taken to data sets."""
+    """Posts of the synthetic crawl that is taken to data sets, in the folder for temporary files (TMPDIR)."""
     crawl_kill_posts: int = 0
     """Posts of the crawl in which each program is killed once and called again; 0: those of --crawl_posts."""
     text_weights: str = ""

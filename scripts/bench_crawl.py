@@ -24,8 +24,8 @@ POSTS_OF_A_TWEET = 1.13
 """Posts that ingest makes of a tweet of the synthetic crawl: four fifths are kept, with 1.4 photos on average."""
 PICTURES_OF_A_TWEET = 0.8
 """Different pictures for each tweet: most are shown once, as in T4SA 2.0, some a hundred times."""
-LATEST = 0.95
-"""Share of a program's work after which it is not killed any more: it could be done too soon."""
+LATEST = 0.75
+"""Share of a program's work after which it is not killed any more: what it takes varies, and it must not be done."""
 CACHE = "cache"
 
 

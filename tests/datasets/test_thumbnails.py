@@ -41,6 +41,7 @@ def test_they_are_those_of_the_stored_images_in_any_order(tmp_path, monkeypatch,
 def test_they_are_made_once_where_any_was_not_kept(tmp_path, num_workers):
     kept, lacking = write(tmp_path / "kept"), write(tmp_path / "lacking", lacking=(5,))
     rows = np.arange(20)
+    assert lacking.fingerprint == kept.fingerprint  # they follow from the images
     assert np.array_equal(Thumbnails(lacking, num_workers)[rows], Thumbnails(kept)[rows])
     time = (lacking.path / "thumbnails.npy").stat().st_mtime_ns
     assert np.array_equal(Thumbnails(lacking)[rows], Thumbnails(kept)[rows])

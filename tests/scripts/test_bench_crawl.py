@@ -9,10 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.image_vectors import Looks
+from datasets.near_duplicates import image_groups
+from datasets.neighbours import SearchOptions
+from datasets.store import PostStore
+from datasets.synthetic_crawl import SyntheticCrawlOptions
 from scripts import bench_crawl
 from scripts.bench_crawl import Stage, planted, precision_and_recall, stages
 from scripts.bench_process import Cost, Killed, digests, kill_at, run_apart, size_of
 from scripts.bench_world import Bench
+from scripts.ingest import IngestOptions
+from scripts.ingest import main as ingest
+from scripts.make_crawl import MakeCrawlOptions
+from scripts.make_crawl import main as make_crawl
 
 
 def program(folder: Path, text: str) -> list[str]:
@@ -117,13 +126,7 @@ def test_every_program_is_run_killed_and_run_again(tmp_path, monkeypatch, kill_p
     assert rows["store on disk, each post"].values == (0,)
 
 
-def test_the_truth_is_that_of_the_images_that_are_stored(tmp_path):
-    from datasets.store import PostStore
-    from datasets.synthetic_crawl import SyntheticCrawlOptions
-    from scripts.ingest import IngestOptions
-    from scripts.ingest import main as ingest
-    from scripts.make_crawl import MakeCrawlOptions
-    from scripts.make_crawl import main as make_crawl
+def test_the_truth_is_that_of_the_images_that_are_stored_and_quick_pictures_are_found(tmp_path):
 
     crawl = tmp_path / "crawl"
     make_crawl(MakeCrawlOptions(crawl, SyntheticCrawlOptions(60, pictures=20, broken=0.1, quick_pictures=True)))
@@ -134,3 +137,7 @@ def test_the_truth_is_that_of_the_images_that_are_stored(tmp_path):
     paths = store.strings("path", np.flatnonzero(store.has_image))
     assert planted(crawl, store).tolist() == [picture[path] for path in paths]
     assert len(paths) < len(picture)
+    found = image_groups(store, Looks(store), SearchOptions())[store.has_image]
+    precision, recall = precision_and_recall(planted(crawl, store), found)
+    assert precision == 1
+    assert recall > 0.9
