@@ -2,6 +2,7 @@
 
 python scripts/bench.py                                  everything that this machine can do
 python scripts/bench.py --only split,store --repeats 9   some of it
+python scripts/bench.py --only crawl --crawl_posts 1000000 --crawl_kill_posts 50000   from a crawl to data sets
 Nothing is downloaded: nets have random weights, posts are drawn. Exit code 1 where a section failed.
 """
 
