@@ -11,7 +11,7 @@ import torch
 
 import algorithms
 from algorithms.losses import decoupling
-from scripts.bench import Section, main, markdown, run_section
+from scripts.bench import EVERY, Section, main, markdown, run_section, sections
 from scripts.bench_algorithms import every_algorithm, many_posts
 from scripts.bench_cuda import no_waiting, operations
 from scripts.bench_step import gradient_difference, margin_by_loop
@@ -59,6 +59,10 @@ def test_a_failure_is_the_exit_code_and_costs_no_other_section(monkeypatch, tmp_
     monkeypatch.setattr("scripts.bench.measure", measured)
     assert main(["--markdown", str(tmp_path / "new" / "bench.md")]) == 1
     assert "### second" in (tmp_path / "new" / "bench.md").read_text()
+
+
+def test_every_section_has_its_place():
+    assert sorted(EVERY) == sorted(sections())
 
 
 def test_variants_take_turns():
@@ -121,6 +125,8 @@ def test_a_host_read_is_noticed():
     [
         (["--only", "splat"], "--only splat: no section is called so; there are split,"),
         (["--repeats", "0"], "--repeats 0 must be 1 or more"),
+        (["--crawl_posts", "5"], "--crawl_posts 5 must be 300 or more"),
+        (["--label_texts", "0"], "--label_texts 0 must be 1 or more"),
         pytest.param(
             ["--device", "cuda"],
             "--device cuda: there is no CUDA device here",
@@ -145,3 +151,4 @@ def test_help_is_quick():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "--store_rows" in done.stdout
+    assert all(name in done.stdout for name in EVERY)
