@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from training.command_line import Options, parse
 After = Callable[[Any, Any, Any], str]
 """What is made of a finished run: from its Assembly, its RunFolder and its answers for the test posts to what is
 printed."""
+Watch = Callable[[Any, Any, int], Mapping[str, float]]
+"""More figures of each evaluation, see training.session."""
 
 
 def read_options(argv: list[str], preset: Path | None = None) -> Options:
@@ -26,8 +28,8 @@ def read_options(argv: list[str], preset: Path | None = None) -> Options:
     return parse(argv, under=saved) if again and saved.is_file() else options
 
 
-def run(options: Options, argv: list[str], after: After | None = None) -> int:
-    """One run; `after` reads the finished one and tells of it.
+def run(options: Options, argv: list[str], after: After | None = None, watch: Watch | None = None) -> int:
+    """One run; `watch` adds figures to its evaluations, `after` reads the finished one and tells of it.
 
     Raises ValueError, with one sentence for the user, where something cannot be done.
     """
@@ -50,7 +52,7 @@ def run(options: Options, argv: list[str], after: After | None = None) -> int:
             assembly = assemble(options, device, processes)
             if options.run.eval_only:
                 check_split(assembly, folder)
-            summary = None if options.run.eval_only else train(assembly, folder)
+            summary = None if options.run.eval_only else train(assembly, folder, watch)
             if processes.first:
                 results, answers = conclude(assembly, folder, summary, argv)
                 print(describe(results, folder))
@@ -61,20 +63,21 @@ def run(options: Options, argv: list[str], after: After | None = None) -> int:
     return 0
 
 
-def main(argv: list[str], preset: Path | None = None, after: After | None = None) -> int:
+def main(argv: list[str], preset: Path | None = None, after: After | None = None, watch: Watch | None = None) -> int:
     """Run the command line `argv`; a user's mistake is one sentence on stderr and exit code 2.
 
-    `preset` is a file of options that the command line wins over; `after` reads the finished run and tells of it.
+    `preset` is a file of options that the command line wins over; `watch` adds figures to every evaluation; `after`
+    reads the finished run and tells of it.
     """
-    return attempt(read_options(argv, preset), argv, after)
+    return attempt(read_options(argv, preset), argv, after, watch)
 
 
-def attempt(options: Options, argv: list[str], after: After | None = None) -> int:
+def attempt(options: Options, argv: list[str], after: After | None = None, watch: Watch | None = None) -> int:
     """`main` for options that were read already from the command line `argv`."""
     warnings.simplefilter("default", UserWarning)
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
     try:
-        return run(options, argv, after)
+        return run(options, argv, after, watch)
     except ValueError as error:
         print(f"main.py: {error}", file=sys.stderr)
     except OSError as error:

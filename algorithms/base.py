@@ -144,8 +144,7 @@ class Algorithm(nn.Module, ABC):
                 self.predict(labelled[view])
         found = self.auxiliary(self.net, self._answered)
         self._answered.clear()
-        total = self.auxiliary.remainder * losses.total
-        total = total + torch.stack([self.auxiliary.ratios[name] * loss for name, loss in found.items()]).sum()
+        total = self.auxiliary.joint(losses.total, found)
         parts = losses.parts | {name: loss.detach() for name, loss in found.items()} | {"total_loss": total.detach()}
         return replace(losses, total=total, parts=parts)
 
@@ -155,6 +154,13 @@ class Algorithm(nn.Module, ABC):
         for. "mean" is over B."""
         losses = cross_entropy(logits + self.logit_shift, label, weight=self.class_weight, reduction="none")
         return losses.mean() if reduction == "mean" else losses
+
+    def known_loss(self, net: nn.Module, batch: Batch, answer: Prediction) -> Tensor:
+        """The loss of posts with labels alone, auxiliary losses included, from what `net` answered for them."""
+        own = self.labelled_loss(answer.logits, batch.label)
+        if self.auxiliary is None:
+            return own
+        return self.auxiliary.joint(own, self.auxiliary(net, [(batch, answer)]))
 
     def targets(self, logits: Tensor) -> Tensor:
         """(B, C) probabilities that unlabelled posts are taken for: detached, and aligned where `--align` says so.

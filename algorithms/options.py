@@ -43,16 +43,15 @@ class AlgorithmOptions(AuxiliaryOptions):
     than others."""
 
     class_balance: float = 0.0
-    """Class-balanced loss: a class with n labelled posts weighs as (1 - b) / (1 - b^n) for this b, below 1; 0: all
-    classes weigh the same; 0.999 is usual."""
+    """Class-balanced loss: a class with n labelled posts weighs as (1 - b) / (1 - b^n) for this b; 0: all classes weigh
+    the same; 0.999 is usual; 1: as 1 / n, so that a post weighs 1 on average (scikit-learn's "balanced")."""
     logit_adjustment: float = 0.0
     """Logits of labelled posts are raised by this times the logarithm of the share of labelled posts of each class, so
     that rare classes need a margin; 0: not; 1 is usual."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.class_balance < 1:
-            raise ValueError(f"--class_balance {self.class_balance} must be from 0 up, and below 1")
+        self.check_share("class_balance")
         self.check_from_zero("logit_adjustment")
 
     def check_from_zero(self, *names: str) -> None:

@@ -51,8 +51,11 @@ def smooth(shares: Tensor, ratio: float) -> Tensor:
 
 
 def class_weights(counts: Tensor, beta: float) -> Tensor:
-    """(C,) weights (1 − β) / (1 − β^n) of classes with (C,) n posts, 1 on average (Cui et al., Class-Balanced Loss,
-    CVPR 2019, eq. 7)."""
+    """(C,) weights (1 − β) / (1 − β^n) of classes with (C,) n posts, 1 on average over the classes (Cui et al.,
+    Class-Balanced Loss, CVPR 2019, eq. 7). For β = 1 that is 1 / n, and the weights are 1 on average over the posts:
+    N / (C n), which scikit-learn calls "balanced"."""
+    if beta == 1:
+        return counts.sum() / (len(counts) * counts.clamp(min=1))
     weight = (1 - beta) / (1 - beta ** counts.clamp(min=1))
     return weight / weight.mean()
 

@@ -16,8 +16,9 @@ class Batch:
     """B posts, or one view of them, as a net reads them.
 
     `image` is uint8 as it comes from the loader, float and normalised once augmented, or (B, D) float features where
-    the image encoder is frozen. `text` is token ids, or (B, D) float features where the text encoder is frozen. What a
-    post lacks is zeros with `has_image` or `has_text` false; nets must look at those masks and never at the zeros.
+    the image encoder is frozen, or a detector of regions that ran before. `text` is token ids, or (B, D) float features
+    where the text encoder is frozen. What a post lacks is zeros with `has_image` or `has_text` false; nets must look at
+    those masks and never at the zeros.
     """
 
     index: Tensor  # (B,) int64: row in the post store

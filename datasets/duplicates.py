@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from datasets.images import FLAT, difference_hash_of, thumbnail
+from datasets.images import FLAT, difference_hash_of
 from datasets.store import PostStore
+from datasets.thumbnails import Thumbnails
 
 MAX_BITS = 3
 """Difference hashes of 64 bits that differ in no more bits than this are of nearly the same image."""
@@ -24,10 +25,14 @@ MAX_BITS = 3
 MAX_DIFFERENCE = 10.0
 """Levels of 256 by which two pictures with like hashes differ on average, at 16 x 16 pixels, to be the same one."""
 
+PAIRS = 4096
+"""Pairs of pictures that are compared at a time."""
+
 MIN_WORDS = 4
 """Shorter texts ("good morning all") are often equal by chance."""
 
 _BLOCKS = np.array_split(np.arange(64), MAX_BITS + 3)
+_MASKS = np.array([np.bitwise_or.reduce(np.uint64(1) << block.astype(np.uint64)) for block in _BLOCKS])
 """The hash in six blocks: two hashes that differ in three bits are equal in at least three of them."""
 
 Pairs = tuple[np.ndarray, np.ndarray]
@@ -48,13 +53,22 @@ def image_pairs(store: PostStore) -> list[Pairs]:
     structured = rows[hashes[rows] != FLAT]
     left, right = near_pairs(hashes[structured])
     left, right = structured[left], structured[right]
-    # Equal files have equal hashes: nothing but the candidates and the images without structure is compared as bytes.
-    compared = np.unique(np.concatenate([flat, left, right]))
-    digests = np.fromiter((digest(store.image(int(row)) or b"") for row in compared), np.uint64, len(compared))
-    differ = digests[np.searchsorted(compared, left)] != digests[np.searchsorted(compared, right)]
-    left, right = left[differ], right[differ]
-    same = same_picture(store, left, right)
-    return [equal_pairs(digests, compared), (left[same], right[same])]
+    looks = Thumbnails(store) if len(left) else None
+    same = np.zeros(0, bool) if looks is None else same_picture(looks, left, right)
+    # Those of one hash are compared with the first of them only: equal ones among the others are found by their look.
+    alike = np.unique(np.concatenate([left, right]))
+    equal = [] if looks is None else [equal_pairs(_look_keys(looks, alike), alike)]
+    digests = np.fromiter((digest(store.image(int(row)) or b"") for row in flat), np.uint64, len(flat))
+    return [equal_pairs(digests, flat), *equal, (left[same], right[same])]
+
+
+def _look_keys(looks: Thumbnails, rows: np.ndarray) -> np.ndarray:
+    """(M,) uint64 digest of the thumbnail of each of `rows` (M,)."""
+    keys = np.zeros(len(rows), np.uint64)
+    for start in range(0, len(rows), PAIRS):
+        some = looks[rows[start : start + PAIRS]]
+        keys[start : start + len(some)] = [digest(look.tobytes()) for look in some]
+    return keys
 
 
 def join(links: list[Pairs], count: int) -> np.ndarray:
@@ -77,13 +91,15 @@ def near_pairs(hashes: np.ndarray) -> Pairs:
     """Pairs of positions whose 64-bit hashes (M,) int64 differ in at most MAX_BITS bits.
 
     Equal hashes are paired with the first of them only, which links them all. Hashes that agree in some three of the
-    six blocks are compared with each other, and no others: exact, never M x M.
+    six blocks are compared with each other, and no others: exact, never M x M. A pair is kept where these three are the
+    first in which it agrees, so once.
     """
     values, first, inverse = np.unique(hashes.view(np.uint64), return_index=True, return_inverse=True)
-    found = [(np.arange(len(hashes)), first[inverse])]
-    for blocks in combinations(_BLOCKS, len(_BLOCKS) - MAX_BITS):
-        mask = np.bitwise_or.reduce(np.uint64(1) << np.concatenate(blocks).astype(np.uint64))
-        keys = values & mask
+    equal = np.flatnonzero(first[inverse] != np.arange(len(hashes)))
+    found = [(equal, first[inverse[equal]])]
+    for blocks in combinations(range(len(_MASKS)), len(_MASKS) - MAX_BITS):
+        keys = values & np.bitwise_or.reduce(_MASKS[list(blocks)])
+        passed_over = [mask for number, mask in enumerate(_MASKS[: blocks[-1]]) if number not in blocks]
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         here = np.arange(len(keys))
@@ -93,28 +109,25 @@ def near_pairs(hashes: np.ndarray) -> Pairs:
             here = here[: np.searchsorted(here, len(keys) - step)]
             here = here[keys[here] == keys[here + step]]
             left, right = order[here], order[here + step]
-            near = np.bitwise_count(values[left] ^ values[right]) <= MAX_BITS
+            differ = values[left] ^ values[right]
+            near = np.bitwise_count(differ) <= MAX_BITS
+            for mask in passed_over:
+                near &= (differ & mask) != 0
             found.append((first[left[near]], first[right[near]]))
-    pairs = np.unique(np.stack([np.concatenate(side) for side in zip(*found, strict=True)], axis=1), axis=0)
-    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    return pairs[:, 0], pairs[:, 1]
+    left, right = (np.concatenate(side) for side in zip(*found, strict=True))
+    return left, right
 
 
-def same_picture(store: PostStore, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def same_picture(looks: Thumbnails, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """(M,) bool: whether the images of rows `left` (M,) and `right` (M,) look the same at 16 x 16 pixels.
 
     Small objects on white and dark scenes have like hashes by chance: of four pairs of MVSA-Single that differ in three
     bits, three are not the same picture.
     """
-    rows, positions = np.unique(np.concatenate([left, right]), return_inverse=True)
-    small = np.zeros((len(rows), 16, 16, 3), np.uint8)
-    for position, row in enumerate(rows):
-        small[position] = thumbnail(store.image(int(row)) or b"")
     near = np.zeros(len(left), bool)
-    for start in range(0, len(left), 4096):
-        part = slice(start, start + 4096)
-        a, b = small[positions[: len(left)][part]], small[positions[len(left) :][part]]
-        near[part] = np.abs(a.astype(np.int16) - b).mean((1, 2, 3)) <= MAX_DIFFERENCE
+    for start in range(0, len(left), PAIRS):
+        part = slice(start, start + PAIRS)
+        near[part] = np.abs(looks[left[part]].astype(np.int16) - looks[right[part]]).mean((1, 2, 3)) <= MAX_DIFFERENCE
     return near
 
 

@@ -39,7 +39,7 @@ def create_features(
     whatever JSON holds) is kept beside the arrays. Zeros are what a post without the modality has.
     Raises ValueError where the disk has no room for all of it, before anything is computed.
     """
-    assert views > 0 and dtype in ("float16", "float32")
+    assert views >= 0 and dtype in ("float16", "float32")
     with new_folder(Path(folder)) as temporary:
         arrays: dict[str, np.ndarray] = {}
         shapes = _shapes(posts, dim, views)

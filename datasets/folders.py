@@ -1,4 +1,4 @@
-"""Cache folders that are either complete or not there."""
+"""Folders and files that are either complete or not there."""
 
 from __future__ import annotations
 
@@ -64,6 +64,21 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise _refusal(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` to write; it takes that name once the block has ended well.
+
+    What a killed process left is written over. The folder is made where it is not there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

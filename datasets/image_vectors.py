@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from datasets.features import FeatureCache
-from datasets.images import thumbnail
 from datasets.store import PostStore
+from datasets.thumbnails import Thumbnails
 
-SIZE = 16
-"""Pixels of a thumbnail's side."""
-CHUNK = 256
-"""Images that a thread shrinks at a time."""
 FLAT = 4.0
 """Standard deviation, of 256 levels, below which a picture has too little structure to be compared by its look."""
-
-
-def thumbnails(store: PostStore, num_workers: int = 0) -> np.ndarray:
-    """(N, 16, 16, 3) uint8, mapped from a file in the store that is made at the first call; zeros without an image."""
-    path = store.path / "thumbnails.npy"
-    if not path.is_file():
-        partial = store.path / f"thumbnails.{os.getpid()}.partial"
-        array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(store), SIZE, SIZE, 3))
-        for rows, small in _shrunk(store, num_workers):
-            array[rows] = small
-        array.flush()
-        os.replace(partial, path)
-    return np.asarray(np.load(path, mmap_mode="r"))
-
-
-def _shrunk(store: PostStore, num_workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    rows = np.flatnonzero(store.has_image)
-    chunks = iter([rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)])
-
-    def shrink(chunk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return chunk, np.stack([thumbnail(store.image(int(row)) or b"", SIZE) for row in chunk])
-
-    with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        while some := list(islice(chunks, 4 * max(1, num_workers))):
-            yield from pool.map(shrink, some)
 
 
 class Looks:
@@ -60,7 +27,7 @@ class Looks:
     width = 192
 
     def __init__(self, store: PostStore, num_workers: int = 0) -> None:
-        self._small = thumbnails(store, num_workers)
+        self._small = Thumbnails(store, num_workers)
         rows = np.flatnonzero(store.has_image)
         has_structure = [self._deviation(rows[start : start + 4096]) >= FLAT for start in range(0, len(rows), 4096)]
         self.rows = rows[np.concatenate([np.zeros(0, bool), *has_structure])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -173,14 +174,25 @@ def inspect(data: bytes) -> str | None:
     return None
 
 
-def shrink_and_hash(data: bytes, short_side: int = 256) -> tuple[bytes, int]:
-    """What `shrink` gives and its `difference_hash`, for one decoding."""
+@dataclass(frozen=True)
+class Shrunk:
+    """An image as it is stored, and what pictures are compared by."""
+
+    jpeg: bytes
+    hash: int
+    """See `difference_hash`."""
+    thumbnail: bytes
+    """Levels of the image squeezed to 16 x 16 pixels, RGB."""
+
+
+def shrink_and_compare(data: bytes, short_side: int = 256) -> Shrunk:
+    """What `shrink` gives, and what the image is compared by, for one decoding. Raises ImageRefused."""
     image, as_it_is = _load(data, short_side)
-    if as_it_is:
-        return data, difference_hash(image)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY)
-    return file.getvalue(), difference_hash(image)
+    if not as_it_is:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=QUALITY)
+        data = file.getvalue()
+    return Shrunk(data, difference_hash(image), _squeezed(image).tobytes())
 
 
 def shrink(data: bytes, short_side: int = 256) -> bytes:
@@ -189,7 +201,7 @@ def shrink(data: bytes, short_side: int = 256) -> bytes:
     EXIF rotation is applied, an animation gives its first frame, CMYK is converted, transparency lies on white. A JPEG
     that is all that already is kept byte for byte. Raises ImageRefused with the reason.
     """
-    return shrink_and_hash(data, short_side)[0]
+    return shrink_and_compare(data, short_side).jpeg
 
 
 def open_rgb(data: bytes) -> np.ndarray:
@@ -241,8 +253,16 @@ def difference_hash_of(jpeg: bytes) -> int:
     return difference_hash(image)
 
 
-def thumbnail(jpeg: bytes, size: int = 16) -> np.ndarray:
-    """A stored image squeezed to (size, size, 3) uint8, to compare pictures by."""
+THUMBNAIL_SIZE = 16
+"""Pixels of a thumbnail's side."""
+
+
+def _squeezed(image: Image.Image) -> Image.Image:
+    return image.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BOX)
+
+
+def thumbnail(jpeg: bytes) -> np.ndarray:
+    """A stored image squeezed to (16, 16, 3) uint8, to compare pictures by."""
     image = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
-    image.draft("RGB", (4 * size, 4 * size))
-    return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BOX))
+    image.draft("RGB", (4 * THUMBNAIL_SIZE, 4 * THUMBNAIL_SIZE))
+    return np.asarray(_squeezed(image.convert("RGB")))

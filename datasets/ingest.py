@@ -10,8 +10,9 @@ import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,11 +20,12 @@ import pyarrow.compute as pc
 
 from datasets.duplicates import group_posts
 from datasets.folders import alone, resumable_folder
-from datasets.images import ImageRefused, shrink_and_hash
+from datasets.images import ImageRefused, Shrunk, shrink_and_compare
 from datasets.ingest_progress import Progress, Quarantine
 from datasets.options import CrawlOptions, DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
 from datasets.readers import ReaderOptions, find, recognise
+from datasets.seeds import generator
 from datasets.store import PostStore, StoreWriter, is_store, set_columns
 from datasets.store_format import FORMAT
 from datasets.text import clean_text
@@ -42,28 +44,27 @@ class Prepared:
 
     post: Post
     text: str | None
-    image: bytes | None
-    image_hash: int | None
+    image: Shrunk | None
     refused: str | None
 
 
 def prepare(post: Post, short_side: int = SHORT_SIDE) -> Prepared:
     """Read and shrink the post's image and clean its text. Never raises for a broken image."""
     if post.refused is not None:
-        return Prepared(post, None, None, None, None)
+        return Prepared(post, None, None, None)
     text = clean_text(post.text) if post.text and not post.text.isspace() else None
-    image, image_hash, refused = None, None, None
+    image, refused = None, None
     try:
         if post.image is not None:
             data = post.image if isinstance(post.image, bytes) else post.image.read_bytes()
-            image, image_hash = shrink_and_hash(data, short_side)
+            image = shrink_and_compare(data, short_side)
     except FileNotFoundError:
         refused = "missing"
     except OSError:
         refused = "unreadable"
     except ImageRefused as error:
         refused = error.reason
-    return Prepared(post, text, image, image_hash, refused)
+    return Prepared(post, text, image, refused)
 
 
 def _prepare_all(posts: Iterable[Post], num_workers: int) -> Iterator[Prepared]:
@@ -99,19 +100,21 @@ def _write_posts(
             progress.take(post)
             if ready.refused is not None:
                 quarantine.add(post, "image", ready.refused)
-            if ready.text is None and ready.image is None:
+            image = ready.image
+            if ready.text is None and image is None:
                 quarantine.add(post, "post", post.refused or "neither text nor image")
                 continue
             writer.add(
                 clean_text(post.id),
                 text=ready.text,
-                image=ready.image,
+                image=image.jpeg if image else None,
                 label=post.label,
                 text_label=post.text_label,
                 image_label=post.image_label,
                 split=_split_of(post, split),
                 group=post.group,
-                image_hash=ready.image_hash,
+                image_hash=image.hash if image else None,
+                thumbnail=image.thumbnail if image else None,
                 teacher=post.teacher,
                 paraphrase=clean_text(post.paraphrase) if post.paraphrase else None,
                 extra=post.extra,
@@ -211,7 +214,7 @@ def open_posts(
     """
     places = source_paths(options)
     labels_needed = labels_needed and options.labels_from == "given"
-    if len(places) == 1 and options.dataset in ("auto", "store") and is_store(places[0][0]):
+    if len(places) == 1 and not options.num_posts and options.dataset in ("auto", "store") and is_store(places[0][0]):
         store = PostStore(places[0][0])
         print(f"{store.path}: {len(store):,} posts")
     else:
@@ -250,14 +253,32 @@ def _ingest_places(
         from datasets.synthetic import SyntheticWorld
 
         print("no --data_dir: the posts are those of the synthetic world, drawn now")
-        return ingest([(SyntheticWorld(world).posts(), None)], path, SENTIMENTS, "synthetic world", options.num_workers)
+        drawn = _sample([(SyntheticWorld(world).posts(), None)], options)
+        return ingest(drawn, path, SENTIMENTS, "synthetic world", options.num_workers)
     opened = [(*open_source(place, options, labels_needed), place, split) for place, split in places]
     given = {its_classes for _, its_classes, _, _ in opened if its_classes is not None}
     if classes is None and len(given) > 1:
         raise ValueError(f"the posts to train on and those to test on have different classes: {sorted(given)}")
     classes = classes or next(iter(given), None)
     source = ", ".join(str(place) for place, _ in places)
-    return ingest([(posts, split) for posts, _, _, split in opened], path, classes, source, options.num_workers)
+    sources = _sample([(posts, split) for posts, _, _, split in opened], options)
+    return ingest(sources, path, classes, source, options.num_workers)
+
+
+def _sample(sources: list[Source], options: DataOptions) -> list[Source]:
+    """As many posts as --num_posts asks for, drawn evenly from all, in their order (reservoir sampling: Vitter, 1985,
+    algorithm R); where it asks for none, the sources as they are."""
+    if not options.num_posts:
+        return sources
+    draw = generator(options.split_seed, "sample of posts")
+    kept: list[tuple[int, Post]] = []
+    posts = (replace(post, split=_split_of(post, split)) for posts, split in sources for post in posts)
+    for number, post in enumerate(posts):
+        if number < options.num_posts:
+            kept.append((number, post))
+        elif (place := int(draw.integers(number + 1))) < options.num_posts:
+            kept[place] = number, post
+    return [([post for _, post in sorted(kept, key=itemgetter(0))], None)]
 
 
 def _mended(path: Path) -> bool:
@@ -280,7 +301,10 @@ def _key(
 ) -> str:
     """Hash of everything that a store is made of."""
     room = Path(__file__).parent
-    code = [room / f"{name}.py" for name in ("store", "images", "text", "ingest", "duplicates", "posts", "tweets")]
+    code = [
+        room / f"{name}.py"
+        for name in ("store", "images", "thumbnails", "text", "ingest", "duplicates", "posts", "tweets")
+    ]
     if places:
         code += sorted((room / "readers").glob("*.py"))
         columns = (options.id_column, options.text_column, options.image_column, options.label_column)
@@ -289,6 +313,8 @@ def _key(
     else:
         code += sorted(room.glob("synthetic*.py"))
         parts = [asdict(world)]
+    if options.num_posts:
+        parts += ["sample", options.num_posts, options.split_seed]
     digest = hashlib.sha256(json.dumps(parts).encode())
     for file in code:
         digest.update(hashlib.sha256(file.read_bytes()).digest())

@@ -25,6 +25,7 @@ from datasets.seeds import generator
 from datasets.tokens import TokenCache
 
 if TYPE_CHECKING:
+    from datasets.regions import RegionFeatures
     from datasets.store import PostStore
 
 CENTRE = 0.5
@@ -58,11 +59,14 @@ class PostSource:
         text_features: FeatureCache | None = None,
         paraphrases: TokenCache | None = None,
         fixed_length: bool = False,
+        regions: RegionFeatures | None = None,
         hidden: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """`labels` (N,) class ids, UNLABELLED for every post whose label must not be seen.
 
         `hidden` (N,) bool each: posts whose image, and posts whose text, is read as if it were not there.
+
+        `regions` stand for the images, whose pixels are then not read.
 
         `fixed_length` pads every text to the full length, so that compiled nets see one shape.
         """
@@ -75,6 +79,7 @@ class PostSource:
         self.tokens = tokens if text_features is None else None
         self.paraphrases = paraphrases if text_features is None else None
         self.fixed_length = fixed_length
+        self.regions = regions
         self.hidden = hidden
         self._columns = self._read_columns()
 
@@ -87,8 +92,8 @@ class PostSource:
 
     @property
     def decodes(self) -> bool:
-        """Whether images are decoded: then worker processes are worth it."""
-        return self.image_size > 0 and self.image_features is None
+        """Whether images are decoded, or their regions read: then worker processes are worth it."""
+        return (self.image_size > 0 or self.regions is not None) and self.image_features is None
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if name != "_columns"}
@@ -119,7 +124,7 @@ class PostSource:
     def _read(self, rows: np.ndarray, positions: np.ndarray, labelled: bool) -> dict[str, Any]:
         """Everything that the views share, as fields of `Batch`."""
         has_image, has_text, teacher = self._columns
-        some_image = self.image_features is not None or self.image_size > 0
+        some_image = self.image_features is not None or self.decodes
         some_text = self.text_features is not None or self.tokens is not None
         label = self.labels[rows] if labelled else np.full(len(rows), UNLABELLED)
         nowhere = np.zeros(len(rows), dtype=bool)
@@ -133,7 +138,7 @@ class PostSource:
         if teacher is not None:
             posts["teacher"] = torch.from_numpy(np.array(teacher[rows], dtype=np.float32))
         if self.decodes:
-            posts["image"] = self._images(rows, positions)
+            posts["image"] = self._images(rows, positions) if self.regions is None else self.regions.rows(rows)
         if self.tokens is not None:
             posts["text"], posts["text_mask"] = self.tokens.rows(rows, self.fixed_length)
         if self.paraphrases is not None:

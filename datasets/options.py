@@ -30,6 +30,8 @@ class DataOptions:
     """Reader of the layout, as the README lists them, or store; auto: the one that fits."""
     num_classes: Annotated[int, tyro.conf.arg(aliases=["-nc"])] = 0
     """Number of classes the posts must have; 0: as many as there are."""
+    num_posts: int = 0
+    """Posts drawn from all of them, by --split_seed, for a quick trial; 0: all."""
     num_labels: Annotated[int, tyro.conf.arg(aliases=["-nl"])] = 600
     """Labelled posts to train with; 0: all that there are."""
     labels_from: Literal["given", "teacher"] = "given"
@@ -59,6 +61,8 @@ class DataOptions:
     """Where post stores, token ids and features of frozen encoders are kept between runs."""
     num_workers: int = 1
     """Processes that read and decode posts; 0: none but the main one."""
+    region_features: str = ""
+    """Folder of the regions of images, for --net lxmert: features/feat_ID and boxes/nbox_ID for each post's id."""
     image_size: int = 0
     """Pixels of the square that an image net sees; 0: what it was trained with (64 for the synthetic world)."""
     text_length: int = 128
@@ -85,6 +89,7 @@ class DataOptions:
     def __post_init__(self) -> None:
         at_least = {
             "num_classes": 0,
+            "num_posts": 0,
             "num_labels": 0,
             "split_seed": 0,
             "num_workers": 0,

@@ -41,11 +41,11 @@ __all__ = [
 class PostStore:
     """A post store opened for reading. Pickles as its path and is opened again where it arrives (a loader's worker).
 
-    `path`, `classes` (names in the order of their ids), `fingerprint` (sha256 of all that ingest wrote; columns added
-    by `set_columns` do not change it), `columns` (the names of all columns). Posts that nobody labelled and a teacher
-    answered have the teacher's classes. With `labels_from` "teacher" its most probable class is the label of every post
-    that it answered, and the fingerprint covers what it said. Raises ValueError for what is no whole store, and where
-    there is no teacher to take labels from.
+    `path`, `classes` (names in the order of their ids), `fingerprint` (sha256 of all that ingest wrote but thumbnails,
+    which follow from the images; columns added by `set_columns` do not change it), `columns` (all their names).
+    Posts that nobody labelled and a teacher answered have the teacher's classes. With `labels_from` "teacher" its most
+    probable class is the label of every post that it answered, and the fingerprint covers what it said. Raises
+    ValueError for what is no whole store, and where there is no teacher to take labels from.
     """
 
     def __init__(self, path: Path | str, labels_from: str = "given") -> None:
@@ -233,7 +233,7 @@ class PostStore:
 
     def posts(self) -> Iterator[Post]:
         """The posts as a reader would yield them, to write them into another store."""
-        own = {*CORE.names, "teacher", "paraphrase"}
+        own = {*CORE.names, "teacher", "paraphrase", "thumbnail"}
         for batch in self._batches:
             for row in batch.to_pylist():
                 core = {name: row[name] for name in ("id", "text", "image", *LABELS)}

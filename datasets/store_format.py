@@ -28,7 +28,7 @@ CORE = pa.schema(
         ("image_hash", pa.int64()),  # images.difference_hash, null where nobody computed it
     ]
 )
-RESERVED = (*CORE.names, "teacher", "paraphrase", "group", "has_image", "has_text")
+RESERVED = (*CORE.names, "teacher", "paraphrase", "thumbnail", "group", "has_image", "has_text")
 
 
 def order_classes(names: set[str]) -> tuple[str, ...]:

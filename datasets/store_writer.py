@@ -31,6 +31,8 @@ class _Fingerprint:
 
     def add(self, batch: pa.RecordBatch) -> None:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name == "thumbnail":  # follows from the image: a store with it and one without hold the same posts
+                continue
             shape, content = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256()))
             if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
                 shape.update(pc.fill_null(pc.binary_length(column), -1).to_numpy(zero_copy_only=False).tobytes())
@@ -101,23 +103,25 @@ class StoreWriter:
         image_hash: int | None = None,
         teacher: Sequence[float] | None = None,
         paraphrase: str | None = None,
+        thumbnail: bytes | None = None,
         extra: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
-        """Add one post. `image` is JPEG bytes as `images.shrink` gives them; labels are class names."""
+        """Add one post. `image` is JPEG bytes as `images.shrink` gives them, `thumbnail` its 16 x 16 x 3 levels;
+        labels are class names."""
         for name in (label, text_label, image_label):
             if name is not None and name not in self._found:
                 self._check_label(name, id)
         if split not in SPLITS:
             raise ValueError(f"post {id}: the split is {split!r}, it can be {', '.join(SPLITS[1:])} or none")
         core = (id, text or None, image, label, text_label, image_label, SPLITS.index(split), group, image_hash)
-        self._rows.append((*core, teacher, paraphrase or None))
+        self._rows.append((*core, teacher, paraphrase or None, thumbnail))
         self._extras.append(extra)
-        self._pending_bytes += 64 + len(text or "") + len(image or b"")
+        self._pending_bytes += 64 + len(text or "") + len(image or b"") + len(thumbnail or b"")
         if len(self._rows) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
             self._flush()
 
     def add_batch(self, batch: pa.RecordBatch) -> None:
-        """Add many posts at once: any columns of CORE (`id` at least), `teacher`, `paraphrase` and extras, as Arrow."""
+        """Add many posts at once: any columns of CORE (`id` at least), those of RESERVED and extras, as Arrow."""
         self._flush()
         self._note_labels(batch)
         self._write(batch)
@@ -136,12 +140,14 @@ class StoreWriter:
         """Turn the pending rows into one batch."""
         if not self._rows:
             return
-        *core, teacher, paraphrase = zip(*self._rows, strict=True)
+        *core, teacher, paraphrase, thumbnail = zip(*self._rows, strict=True)
         columns = {field.name: pa.array(values, field.type) for field, values in zip(CORE, core, strict=True)}
         if any(value is not None for value in teacher):
             columns["teacher"] = self._teacher(teacher)
         if any(value is not None for value in paraphrase):
             columns["paraphrase"] = pa.array(paraphrase, pa.string())
+        if any(value is not None for value in thumbnail):
+            columns["thumbnail"] = pa.array(thumbnail, pa.binary())
         for name in dict.fromkeys(name for extra in self._extras for name in extra):
             if name in RESERVED:
                 raise ValueError(f"an extra column of the posts is called {name!r}, which means something else here")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.folders import new_file
 from datasets.readers.t4sa_variant import HEADER, SEPARATORS
 from datasets.seeds import generator
 from datasets.store import PostStore
@@ -46,10 +47,9 @@ def image_paths(store: PostStore, rows: np.ndarray) -> list[str]:
 def write_tables(name: str, chosen: Sequence[Chosen], root: Path, seed: int) -> list[Path]:
     """Write a variant's three tables, each in an order drawn from `seed`; what is there is replaced. The files."""
     files = tables_of(name, root)
-    files[0].parent.mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(files):
         separator = SEPARATORS[file.suffix]
-        with file.open("w", encoding="utf-8", newline="") as opened:
+        with new_file(file) as partial, partial.open("w", encoding="utf-8", newline="") as opened:
             opened.write(f"{HEADER}\n" if file.suffix == ".csv" else "")
             for path, label in _shuffled(chosen, number, seed):
                 opened.write(f"{path}{separator}{label}\n")
@@ -81,6 +81,6 @@ def write_images(chosen: Sequence[Chosen], root: Path) -> Path:
             for row, path in zip(rows, image_paths(some.store, rows), strict=True):
                 file = folder / path
                 if not file.exists():
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_bytes(some.store.image(int(row)) or b"")
+                    with new_file(file) as partial:
+                        partial.write_bytes(some.store.image(int(row)) or b"")
     return folder

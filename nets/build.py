@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig
 
-from nets.encoders import TEXT_NAMES, ImageEncoder, TextEncoder, image_encoder, small_text_config
+from nets.encoders import TEXT_NAMES
 from nets.fasttext import FastTextEncoder
 from nets.options import FASTTEXT, NetOptions
 from nets.post_net import Encoders, PostNet
@@ -56,7 +57,7 @@ class Plan:
     net: str
     num_classes: int
     options: dict[str, Any]  # NetOptions
-    image: dict[str, Any] | None  # ImageEncoder.plan
+    image: dict[str, Any] | None  # the `plan` of the image encoder, where it reads pixels
     text_pooling: str | None
     fasttext: dict[str, Any] | None = None  # FastTextEncoder.plan
 
@@ -83,25 +84,27 @@ def hub_name(options: NetOptions) -> str:
 
 
 def build_net(
-    options: NetOptions, num_classes: int, image_size: int, vocabulary: int, text_length: int
+    options: NetOptions,
+    num_classes: int,
+    image_size: int,
+    vocabulary: int,
+    text_length: int,
+    frame: tuple[int, int] = (2, 3),
 ) -> tuple[PostNet, Plan]:
     """The net that resolved `options` ask for, and its plan.
 
-    `vocabulary` and `text_length` shape a text encoder from scratch. Raises ValueError for names and files that are not
-    to be had.
+    `vocabulary` and `text_length` shape a text encoder from scratch; `frame` are the ids of the tokens that every text
+    begins and ends with, by default those of datasets/tokens.py. Raises ValueError for names and files that are not to
+    be had.
     """
     kind = find(options.net)
-    image: ImageEncoder | None = None
-    text: TextEncoder | FastTextEncoder | None = None
-    if "image" in kind.reads:
-        frozen = options.batch_norm == "frozen" or (options.batch_norm == "auto" and options.image_weights != "none")
-        image = ImageEncoder(
-            options.image_net, options.image_weights, image_size, frozen, grid=_attended(kind, options)["image"]
-        )
-    if "text" in kind.reads:
-        tokens = _attended(kind, options)["text"]
-        text = _text_encoder(kind, options, num_classes, vocabulary, text_length, tokens)
+
+    def make_text() -> Any:
+        return _text_encoder(kind, options, num_classes, vocabulary, text_length) if "text" in kind.reads else None
+
+    text, image = _encoders(kind, options, image_size, None, make_text)
     net = kind.from_options(options, Encoders(text, image, kind.feature_dropout(options)), num_classes)
+    net.begin_with(*frame)
     plan = Plan(
         options.net, num_classes, asdict(options), image.plan if image else None, text.pooling if text else None,
         text.plan if isinstance(text, FastTextEncoder) else None,
@@ -109,23 +112,34 @@ def build_net(
     return net, plan
 
 
-def _attended(kind: type[PostNet], options: NetOptions) -> dict[str, int]:
-    """Side of the grid and number of tokens that the encoders give beside their pooled features, 0: none."""
-    most = {"image": options.image_grid, "text": options.text_tokens}
-    return {name: count if name in kind.attends else 0 for name, count in most.items()}
+def _encoders(
+    kind: type[PostNet],
+    options: NetOptions,
+    image_size: int,
+    image_plan: dict[str, Any] | None,
+    make_text: Callable[[], Any],
+) -> tuple[Any, Any]:
+    """Encoders of text and image, None for what the net does not read. Weights from scratch are drawn for the image
+    first, unless its encoder comes out of the text's."""
+    text = make_text() if kind.image_from_text else None
+    image = kind.image_encoder(options, image_size, image_plan, text) if "image" in kind.reads else None
+    return text or make_text(), image
 
 
-def _text_encoder(
-    kind: type[PostNet], options: NetOptions, num_classes: int, vocabulary: int, text_length: int, tokens: int
-) -> TextEncoder | FastTextEncoder:
+def _tokens(kind: type[PostNet], options: NetOptions) -> int:
+    """Number of tokens that the text encoder gives beside its pooled features, 0: none."""
+    return options.text_tokens if "text" in kind.attends else 0
+
+
+def _text_encoder(kind: type[PostNet], options: NetOptions, num_classes: int, vocabulary: int, text_length: int) -> Any:
     """The text encoder that resolved `options` ask for, as this kind of net has it."""
-    source = text_source(options)
+    source, tokens = text_source(options), _tokens(kind, options)
     if options.text_net == FASTTEXT:
         return FastTextEncoder(vocabulary, tokens=tokens)
     if not source and options.text_net != "small":
         config = _hub_config(hub_name(options))
     else:
-        config = small_text_config(vocabulary, text_length)
+        config = kind.small_config(vocabulary, text_length)
     return kind.text_encoder(source or config, options.text_pooling, num_classes, tokens)
 
 
@@ -142,7 +156,7 @@ def save_plan(plan: Plan, text: nn.Module | None, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PLAN_FILE).write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
     if text is not None and plan.fasttext is None:
-        text.net.config.save_pretrained(folder / TEXT_FOLDER)  # type: ignore[union-attr, operator]
+        text.config.save_pretrained(folder / TEXT_FOLDER)  # type: ignore[union-attr, operator]
 
 
 def rebuild(folder: Path) -> PostNet:
@@ -159,13 +173,15 @@ def net_of(plan: Plan, text_folder: Path | None = None) -> PostNet:
     """The net of `plan`, with random weights; `text_folder` holds the configuration of transformers' text encoder,
     where there is one."""
     kind, options = find(plan.net), NetOptions(**plan.options)
-    attended = _attended(kind, options)
-    image = image_encoder(plan.image, attended["image"]) if plan.image else None
-    text: TextEncoder | FastTextEncoder | None = None
-    if plan.fasttext is not None:
-        text = FastTextEncoder(**plan.fasttext)
-    elif plan.text_pooling:
+
+    def make_text() -> Any:
+        if plan.fasttext is not None:
+            return FastTextEncoder(**plan.fasttext)
+        if plan.text_pooling is None:
+            return None
         assert text_folder is not None, "a text encoder of transformers needs its configuration"
         config: PretrainedConfig = AutoConfig.from_pretrained(text_folder, trust_remote_code=False)
-        text = kind.text_encoder(config, plan.text_pooling, plan.num_classes, attended["text"])
+        return kind.text_encoder(config, plan.text_pooling, plan.num_classes, _tokens(kind, options))
+
+    text, image = _encoders(kind, options, 0, plan.image, make_text)
     return kind.from_options(options, Encoders(text, image), plan.num_classes)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers import AutoModel, BertConfig, PretrainedConfig
 
-from nets.layout import Layout, grid_means
+from nets.layout import Grid, Layout, grid_means
 
 IMAGE_NAMES = {
     "small": "test_mambaout",
@@ -73,7 +73,7 @@ class ImageEncoder(nn.Module):
         frozen_statistics: BatchNorm keeps the statistics that came with the weights, also in training, so that a
             prediction never depends on the other posts of a small batch.
         metadata: what the file of the weights would say, for weights that come later.
-        grid: side of the grid of parts that are given beside the pooled features, see Layout; 0: none.
+        grid: rows and columns of the parts that are given beside the pooled features, see Layout; (0, 0): none.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ImageEncoder(nn.Module):
         size: int = 0,
         frozen_statistics: bool = False,
         metadata: Mapping[str, str] | None = None,
-        grid: int = 0,
+        grid: Grid = (0, 0),
     ) -> None:
         super().__init__()
         name = IMAGE_NAMES.get(name, name)
@@ -108,7 +108,7 @@ class ImageEncoder(nn.Module):
             self.net.set_input_size(img_size=self.size)
         pooled: int = getattr(self.net, "head_hidden_size", self.net.num_features)
         self.grid = grid
-        self.layout = Layout(pooled, grid * grid, self.net.num_features)
+        self.layout = Layout(pooled, grid[0] * grid[1], self.net.num_features)
         self.width = self.layout.size
         self.frozen_statistics = frozen_statistics
         self.plan: dict[str, Any] = {
@@ -145,7 +145,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, S, S) to (B, width)."""
-        if not self.grid:
+        if not self.layout.count:
             return self.net(image)
         states = self.net.forward_features(image)
         tokens = grid_means(self._places(states), self.grid)
@@ -162,7 +162,7 @@ class ImageEncoder(nn.Module):
         return patches.transpose(1, 2).unflatten(2, (side, side))
 
 
-def image_encoder(plan: Mapping[str, Any], grid: int = 0) -> ImageEncoder:
+def image_encoder(plan: Mapping[str, Any], grid: Grid = (0, 0)) -> ImageEncoder:
     """The encoder of `plan`, with random weights."""
     return ImageEncoder(plan["name"], "none", plan["size"], plan["frozen_statistics"], plan["metadata"], grid)
 
@@ -211,6 +211,27 @@ def pretrained_text(source: str) -> tuple[nn.Module, set[str]]:
     return net, pooler_missing
 
 
+def attention_mask(config: PretrainedConfig, mask: Tensor) -> Tensor:
+    """The (B, L) bool mask as a transformer of this configuration reads it.
+
+    transformers asks a (B, L) one, on the host, whether it is all ones; spread out to (B, 1, L, L) it goes to the
+    attention as it is and the device is not waited for.
+    """
+    if config._attn_implementation != "sdpa":
+        return mask.to(torch.long)
+    return mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
+
+
+def first_position(config: PretrainedConfig) -> int:
+    """The position of a text's first token: RoBERTa and its kin count on from the padding's."""
+    return config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
+
+
+def longest_text(config: PretrainedConfig) -> int:
+    """Tokens that a transformer of this configuration can read at most."""
+    return config.max_position_embeddings - first_position(config)
+
+
 class TextEncoder(nn.Module):
     """(B, L) token ids to (B, width) features, by a transformers encoder.
 
@@ -235,12 +256,10 @@ class TextEncoder(nn.Module):
         self.layout = Layout(self.net.config.hidden_size, tokens, self.net.config.hidden_size)
         self.width = self.layout.size
 
-    def _attention_mask(self, mask: Tensor) -> Tensor:
-        """The mask as the encoder reads it. transformers asks a (B, L) one, on the host, whether it is all ones; spread
-        out to (B, 1, L, L) it goes to the attention as it is and the device is not waited for."""
-        if self.net.config._attn_implementation != "sdpa":
-            return mask.to(torch.long)
-        return mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
+    @property
+    def config(self) -> PretrainedConfig:
+        """The configuration of the transformer."""
+        return self.net.config
 
     def run(self, text: Tensor, mask: Tensor) -> tuple[Any, Tensor]:
         """What the transformers net answers to (B, L) ids and (B, L) bool mask, and the mask that it was given: a row
@@ -249,7 +268,7 @@ class TextEncoder(nn.Module):
         first = torch.zeros_like(mask)
         first[:, 0] = True
         mask = mask | (nothing & first)  # attention over no token at all is not a number, and so is its gradient
-        return self.net(input_ids=text, attention_mask=self._attention_mask(mask)), mask
+        return self.net(input_ids=text, attention_mask=attention_mask(self.config, mask)), mask
 
     def forward(self, text: Tensor, mask: Tensor) -> Tensor:
         """(B, L) ids and (B, L) bool mask to (B, width). A row without any token: finite values that mean nothing."""

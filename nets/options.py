@@ -24,7 +24,7 @@ class NetOptions:
     text_net: str = "auto"
     """Text encoder: any hub name or a short one (bert, roberta, bertweet, bernice, minilm, small), or fasttext, the
     mean of token vectors learned from scratch; auto: fasttext on the synthetic world, else what
-    --text_weights holds or bert."""
+    --text_weights holds or bert; vilt and lxmert: weights of that model, auto: those that were published."""
     text_weights: str = ""
     """Folder with the text encoder's weights and tokenizer; empty: from the hub; none: from scratch."""
     text_pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"
@@ -32,15 +32,19 @@ class NetOptions:
     freeze: str = ""
     """Encoders whose weights stay as they are: image, text, or image,text. Their features are computed once, cached."""
     feature_views: int = 2
-    """Weak and strong views kept of each post for a frozen encoder."""
+    """Weak and strong views kept of each post for a frozen encoder, beside the clean one; 0: none."""
     feature_dim: int = 0
     """Width of the fused representation; 0: 512, or 128 for the small nets."""
     fusion: str = "auto"
     """How image and text are fused: concat, attention (text asks the image), cross_attention (each asks the other),
     aspect_attention (weights of the two), gmu (gated unit), late (mean of two answers), joint (pooling), common_space
-    (joint, in a space that both share); auto: what --net says."""
+    (joint, in a space that both share); early, in one transformer: vilt (words and patches of pixels), mmbt (words and
+    parts of the image as --image_net sees it), lxmert (words and regions, see --region_features); auto: what --net
+    says."""
     joint_pooling: Literal["max", "mean", "sum", "product"] = "max"
     """Pooling of --fusion joint and common_space."""
+    image_tokens: int = 3
+    """--fusion mmbt: the image is seen as this many parts, 1 to 9."""
     image_grid: int = 4
     """Fusion that attends to the image (attention, cross_attention): it is seen as this many by this many parts."""
     text_tokens: int = 32
@@ -66,9 +70,11 @@ class NetOptions:
         return tuple(name for name in self.freeze.split(",") if name)
 
     def __post_init__(self) -> None:
-        for name, low in {"feature_views": 1, "feature_dim": 0, "image_grid": 1, "text_tokens": 1}.items():
+        for name, low in {"feature_views": 0, "feature_dim": 0, "image_grid": 1, "text_tokens": 1}.items():
             if getattr(self, name) < low:
                 raise ValueError(f"--{name} {getattr(self, name)} must be {low} or more")
+        if not 1 <= self.image_tokens <= 9:
+            raise ValueError(f"--image_tokens {self.image_tokens} must be from 1 to 9")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"--dropout {self.dropout} is a probability below 1, so it must be from 0 up to 1")
         if self.feature_dropout != -1 and not 0 <= self.feature_dropout < 1:

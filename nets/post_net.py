@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,9 @@ from transformers import PretrainedConfig
 
 from datasets.batch import Batch
 from nets.dropout import Dropout
-from nets.encoders import ImageEncoder, TextEncoder
-from nets.fasttext import FastTextEncoder
-from nets.layout import Layout
-from nets.options import NetOptions
+from nets.encoders import ImageEncoder, TextEncoder, image_encoder, small_text_config
+from nets.layout import Grid, Layout
+from nets.options import FASTTEXT, NetOptions
 from nets.prediction import Prediction
 
 MODALITIES = ("text", "image")
@@ -38,8 +37,8 @@ class Encoders(nn.Module):
 
     def __init__(
         self,
-        text: TextEncoder | FastTextEncoder | None,
-        image: ImageEncoder | None,
+        text: nn.Module | None,
+        image: nn.Module | None,
         dropout: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
@@ -92,6 +91,11 @@ class PostNet(nn.Module, ABC):
     is one whose parts for text and image share a space: algorithms then add the loss that makes it one. The modalities
     that it `attends` to come with their tokens (see `Encoders.layouts`).
 
+    What sets it apart from nets of two encoders: `pretrained_text` is the text net that it has by default, on the
+    synthetic world `small_text`; `freezable` are the encoders that may be frozen; with `image_from_text` the encoder of
+    images comes out of what the text net's weights hold; with `regions` its images are regions that a detector has
+    found; `ignores` are options of the net that are none of its own.
+
     Args:
         encoders: what it reads posts with.
         num_classes: C.
@@ -103,6 +107,12 @@ class PostNet(nn.Module, ABC):
     reads: ClassVar[tuple[str, ...]] = MODALITIES
     attends: ClassVar[tuple[str, ...]] = ()
     constrained: ClassVar[bool] = False
+    pretrained_text: ClassVar[str] = "bert"
+    small_text: ClassVar[str] = FASTTEXT
+    freezable: ClassVar[tuple[str, ...]] = MODALITIES
+    image_from_text: ClassVar[bool] = False
+    regions: ClassVar[bool] = False
+    ignores: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> PostNet:
@@ -116,11 +126,29 @@ class PostNet(nn.Module, ABC):
         return usual if options.feature_dropout < 0 else dict.fromkeys(cls.reads, options.feature_dropout)
 
     @classmethod
-    def text_encoder(
-        cls, source: str | PretrainedConfig, pooling: str, num_classes: int, tokens: int = 0
-    ) -> TextEncoder:
+    def small_config(cls, vocabulary: int, length: int) -> PretrainedConfig:
+        """Of a text net from scratch, for texts of `length` tokens at most."""
+        return small_text_config(vocabulary, length)
+
+    @classmethod
+    def text_encoder(cls, source: str | PretrainedConfig, pooling: str, num_classes: int, tokens: int = 0) -> Any:
         """What it reads texts with; a subclass may have an encoder of its own, for which the classes count."""
         return TextEncoder(source, pooling, tokens)
+
+    @classmethod
+    def image_parts(cls, options: NetOptions) -> Grid:
+        """Rows and columns of the parts of an image that it attends to; (0, 0): to none."""
+        return (options.image_grid, options.image_grid) if "image" in cls.attends else (0, 0)
+
+    @classmethod
+    def image_encoder(cls, options: NetOptions, size: int, plan: Mapping[str, Any] | None, text: Any) -> Any:
+        """What it reads images of `size` pixels with (0: what the weights were trained with); from the encoder's own
+        `plan`, without its weights, where that is given. `text` is the encoder of texts where `image_from_text`."""
+        if plan is not None:
+            return image_encoder(plan, cls.image_parts(options))
+        frozen = options.batch_norm == "frozen" or (options.batch_norm == "auto" and options.image_weights != "none")
+        grid = cls.image_parts(options)
+        return ImageEncoder(options.image_net, options.image_weights, size, frozen, grid=grid)
 
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__()
@@ -128,6 +156,29 @@ class PostNet(nn.Module, ABC):
         self.num_classes = num_classes
         self.dim = dim
         self.dropout = dropout
+
+    @property
+    def longest_text(self) -> int | None:
+        """Tokens of a text that it can read at most, where it has a limit that texts must be cut to."""
+        return None
+
+    def begin_with(self, first: int, last: int) -> None:
+        """Told once, of a new net: the ids of the tokens that every text begins and ends with."""
+
+    def loaded(self) -> dict[str, nn.Module]:
+        """The parts that pretrained weights are for, all but frozen encoders, by the flag that loads them: image, text.
+        They learn at the rate of encoders."""
+        return dict(self.encoders.live.items())
+
+    def contrasted(self, answer: Prediction) -> dict[str, Tensor]:
+        """(B, W) by modality: what image-text contrast compares, by default what the encoders gave."""
+        assert answer.encoded is not None, "the answer does not say what the encoders gave"
+        return {name: self.encoders.layouts[name].pooled(answer.encoded[name]) for name in MODALITIES}
+
+    @property
+    def contrast_widths(self) -> dict[str, int] | None:
+        """Widths W of what image-text contrast compares, where it must first be mapped to a common space."""
+        return {name: self.encoders.layouts[name].width for name in MODALITIES}
 
     @abstractmethod
     def fuse(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> Prediction:

@@ -54,6 +54,7 @@ class SequenceClassifierNet(PostNet):
 
     name = "sequence_classifier"
     reads = ("text",)
+    small_text = "small"
 
     @classmethod
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> SequenceClassifierNet:

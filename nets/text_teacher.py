@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PretrainedConfig
 
-from nets.encoders import TextEncoder
+from nets.encoders import TextEncoder, longest_text
 
 DEFAULT_TEACHER = "cardiffnlp/twitter-roberta-base-sentiment-latest"
 """TimeLMs (Loureiro et al., ACL 2022 demo), fine-tuned on TweetEval: the teacher of T4SA 2.0."""
@@ -65,9 +65,7 @@ class TextTeacher(TextEncoder):
     @property
     def longest(self) -> int:
         """Tokens that the net can read at most."""
-        config = self.net.config
-        offset = config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
-        return config.max_position_embeddings - offset
+        return longest_text(self.config)
 
     @property
     def fingerprint(self) -> str:

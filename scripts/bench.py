@@ -2,6 +2,7 @@
 
 python scripts/bench.py                                  everything that this machine can do
 python scripts/bench.py --only split,store --repeats 9   some of it
+python scripts/bench.py --only crawl --crawl_posts 1000000 --crawl_kill_posts 50000   from a crawl to data sets
 Nothing is downloaded: nets have random weights, posts are drawn. Exit code 1 where a section failed.
 """
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 ANYWHERE = ("split", "scrd", "margin", "algorithms", "loading", "features", "store", "checkpoint")
 ON_CUDA = ("throughput", "compiled", "precision", "host_reads", "strong_views")
 """What runs on the CPU only where it is named."""
+ON_REQUEST = ("labelling", "crawl")
+"""What takes long, and runs nowhere but where it is named."""
+EVERY = ANYWHERE + ON_CUDA + ON_REQUEST
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class BenchOptions:
     """What to measure; auto: CUDA where there is one."""
     only: str = ""
     """Sections, separated by commas: split, scrd, margin, algorithms, loading, features, store, checkpoint; for CUDA
-    throughput, compiled, precision, host_reads, strong_views; empty: all that this device has."""
+    throughput, compiled, precision, host_reads, strong_views; on request labelling, crawl; empty: all but these two
+    that this device has."""
     repeats: int = 5
     """Repeats of each measurement."""
     output: str = ""
@@ -54,6 +59,17 @@ class BenchOptions:
     """Markdown file for the table."""
     store_rows: int = 1_000_000
     """Posts in the store that is read at random."""
+    crawl_posts: int = 50_000
+    """Posts of the synthetic crawl that is taken to data sets, in the folder for temporary files (TMPDIR)."""
+    crawl_kill_posts: int = 0
+    """Posts of the crawl in which each program is killed once and called again; 0: those of --crawl_posts."""
+    text_weights: str = ""
+    """Folder of the encoder whose labelling is measured, with a head of random weights; empty: a small BERT of random
+    weights, on CUDA one of BERT-base's size."""
+    texts: str = ""
+    """Posts in any layout whose texts are labelled; empty: those of the synthetic world."""
+    label_texts: int = 2000
+    """Texts that are labelled, the first of them."""
     peak: float = 989.0
     """TFLOP/s that count as 100 % MFU; 989: bf16 without sparsity of H100 and H200."""
     tiny: bool = False
@@ -67,9 +83,12 @@ class BenchOptions:
             raise ValueError(f"--store_rows {self.store_rows} must be 1000 or more")
         if not 0 < self.peak < float("inf"):
             raise ValueError(f"--peak {self.peak} must be above 0")
-        unknown = [name for name in self.names if name not in (*ANYWHERE, *ON_CUDA)]
+        for name, low in {"crawl_posts": 300, "crawl_kill_posts": 0, "label_texts": 1}.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"--{name} {getattr(self, name)} must be {low} or more")
+        unknown = [name for name in self.names if name not in EVERY]
         if unknown:
-            raise ValueError(f"--only {unknown[0]}: no section is called so; there are {', '.join(ANYWHERE + ON_CUDA)}")
+            raise ValueError(f"--only {unknown[0]}: no section is called so; there are {', '.join(EVERY)}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,7 +109,7 @@ class Section:
 
 def sections() -> dict[str, Callable[[Bench], Iterator[Row]]]:
     """The sections by name."""
-    from scripts import bench_algorithms, bench_cuda, bench_data, bench_step
+    from scripts import bench_algorithms, bench_crawl, bench_cuda, bench_data, bench_labelling, bench_step
 
     return {
         "split": bench_step.split_against_joint,
@@ -106,6 +125,8 @@ def sections() -> dict[str, Callable[[Bench], Iterator[Row]]]:
         "precision": bench_cuda.precision,
         "host_reads": bench_cuda.no_host_reads,
         "strong_views": bench_cuda.strong_views,
+        "labelling": bench_labelling.labelling,
+        "crawl": bench_crawl.crawl_to_datasets,
     }
 
 
@@ -189,7 +210,10 @@ def measure(options: BenchOptions, folder: Path) -> tuple[list[Section], dict[st
         raise ValueError("--device cuda: there is no CUDA device here; --device cpu measures the CPU")
     use_cuda = options.device != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda", 0) if use_cuda else torch.device("cpu")
-    bench = Bench(device, options.repeats, folder, options.tiny, options.store_rows, options.peak)
+    bench = Bench(
+        device, options.repeats, folder, options.tiny, options.store_rows, options.peak, options.crawl_posts,
+        options.crawl_kill_posts, options.text_weights, options.texts, options.label_texts,
+    )  # fmt: skip
     about, known, done = machine(device), sections(), []
     for name in options.names or (ANYWHERE + ON_CUDA if use_cuda else ANYWHERE):
         done.append(run_section(name, known[name], bench))

@@ -46,6 +46,11 @@ class Bench:
     tiny: bool = False
     store_rows: int = 1_000_000
     peak_tflops: float = 989.0
+    crawl_posts: int = 50_000
+    crawl_kill_posts: int = 0
+    text_weights: str = ""
+    texts: str = ""
+    label_texts: int = 2000
     _assembled: dict[tuple[str, ...], Assembly] = field(default_factory=dict)
 
     @property
@@ -101,9 +106,7 @@ def _write_bert(folder: Path, assembly: Assembly) -> None:
 def make_trainer(assembly: Assembly, folder: Path) -> Trainer:
     """The trainer of an assembled run, silent, with nothing to evaluate."""
     options = assembly.options
-    optimiser, schedule = build_optimiser(
-        assembly.algorithm, options.training, STEPS, dict(assembly.net.encoders.live.items())
-    )
+    optimiser, schedule = build_optimiser(assembly.algorithm, options.training, STEPS, assembly.net.loaded())
     run = RunFolder(folder)
     assembly.algorithm.train()
     return Trainer(

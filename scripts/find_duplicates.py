@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from datasets.folders import new_file
 from datasets.image_vectors import EncoderFeatures, Looks
 from datasets.ingest import ingest
 from datasets.near_duplicates import image_groups, listed, rows_of_benchmark, write_groups
@@ -85,7 +86,7 @@ def _near_benchmarks(store: PostStore, vectors: Looks | EncoderFeatures, options
 def _write_list(file: Path, store: PostStore, groups: np.ndarray) -> None:
     """The list as T4SA 2.0 keeps it, images by path where the store has it, else by id."""
     has_path = "path" in store.columns
-    with file.open("w", newline="", encoding="utf-8") as opened:
+    with new_file(file) as partial, partial.open("w", newline="", encoding="utf-8") as opened:
         table = csv.writer(opened)
         table.writerow(["duplicated image", "duplicates"])
         for rows in listed(groups):

@@ -34,6 +34,8 @@ class PredictOptions:
     """Table column of the image file, relative to the table's folder."""
     label_column: str = DataOptions.label_column
     """Table column of the label, where there is one."""
+    region_features: str = DataOptions.region_features
+    """Folder of the regions of images, for a run of --net lxmert, as main.py reads it."""
     gpu: int = 0
     """CUDA device; without CUDA the CPU is used; -1: the CPU."""
     batch_size: Annotated[int, tyro.conf.arg(aliases=["-bsz"])] = 128
@@ -62,7 +64,7 @@ def main(options: PredictOptions) -> None:
     data = DataOptions(
         data_dir=str(options.posts), dataset=options.dataset, id_column=options.id_column,
         text_column=options.text_column, image_column=options.image_column, label_column=options.label_column,
-        cache_dir=options.cache_dir, num_workers=options.num_workers,
+        cache_dir=options.cache_dir, num_workers=options.num_workers, region_features=options.region_features,
     )  # fmt: skip
     store, answers, classes = label_posts(RunFolder(options.run), data, options.gpu, options.batch_size)
     try:

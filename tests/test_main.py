@@ -248,3 +248,13 @@ def test_two_processes_have_the_losses_of_one(cache: Path, forker: Forker, tmp_p
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
     one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
     assert one["test"]["full"]["confusion"] == two["test"]["full"]["confusion"]
+
+
+def test_an_epoch_may_be_one_pass_over_posts_as_they_are(run, tmp_path: Path) -> None:
+    flags = ("--algorithm", "supervised", "--num_train_iter", -1, "--epoch", 2, "--batch_size", 16)
+    clean = ("--labelled_view", "clean", "--freeze", "image,text", "--feature_views", 0)
+    assert run("pass", *flags, *clean).code == 0
+    assert [line["step"] for line in lines(tmp_path / "pass") if "eval/F1" in line] == [4, 8]  # 60 posts
+    assert run_main("--save_dir", tmp_path, "--save_name", "pass", "--resume", "--num_train_iter", -1).code == 0
+    refused = run("weak", *flags, *clean, "--labelled_view", "weak")
+    assert "--feature_views 0 keeps no weak view of a frozen encoder" in refused.sentence

@@ -21,6 +21,7 @@ from datasets.ingest import open_posts
 from datasets.loading import PostSource, TrainingLoader, evaluation_batches
 from datasets.missing import missing_modalities
 from datasets.order import Order
+from datasets.regions import RegionFeatures
 from datasets.seeds import derive_seed
 from datasets.splits import Split, draw_split, read_ids
 from datasets.store import PostStore
@@ -33,6 +34,7 @@ from training.defaults import resolve
 from training.distributed import Processes
 from training.ema import Ema
 from training.features import frozen_features
+from training.options import TrainingOptions
 
 MAY_CHANGE = ("eval_batch_size", "num_log_iter", "num_eval_iter", "save_minutes", "patience", "max_skipped")
 """Options of training that a resumed run may change: none of them touches a weight."""
@@ -93,7 +95,16 @@ class Assembly:
         kind = algorithms.find(self.options.run.algorithm)
         own = kind.Options(**asdict(self.options.algorithm))
         made = kind(own, self.net, self.ema.net, self.task)
+        self._check_views({*made.labelled_views, *made.unlabelled_views} - {"clean"})
         return made.to(self.device)
+
+    def _check_views(self, wanted: set[str]) -> None:
+        """Raise ValueError where frozen encoders keep none of the views that the algorithm learns from."""
+        if self.frozen and wanted and not self.options.net.feature_views:
+            raise ValueError(
+                f"--feature_views 0 keeps no {' and no '.join(sorted(wanted))} view of a frozen encoder, which "
+                f"--algorithm {self.options.run.algorithm} learns from: give 1 or more"
+            )
 
     @property
     def task(self) -> Task:
@@ -185,15 +196,22 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
             f"have them written by scripts/label_tweets.py {store.path}"
         )
     split = _split(options, store)
+    options = replace(options, training=_with_steps(options.training, len(split.labelled)))
     tokenizer = _tokenizer(options, store)
-    tokens = _tokens(options, store, tokenizer, "text")
     torch.manual_seed(derive_seed(options.run.seed, "initial weights"))
     vocabulary = len(tokenizer) if tokenizer is not None else 0
     net, plan = build_net(
-        options.net, len(store.classes), options.data.image_size, vocabulary, options.data.text_length
+        options.net,
+        len(store.classes),
+        options.data.image_size,
+        vocabulary,
+        options.data.text_length,
+        _frame(tokenizer),
     )
     size, mean, std = image_shape(plan)
-    options = replace(options, data=replace(options.data, image_size=size))
+    length = min(options.data.text_length, net.longest_text or options.data.text_length)
+    options = replace(options, data=replace(options.data, image_size=size, text_length=length))
+    tokens = _tokens(options, store, tokenizer, "text")
     view_maker = ViewMaker(
         mean,
         std,
@@ -209,6 +227,7 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     paraphrases = _tokens(options, store, tokenizer, "paraphrase") if store.has_paraphrase else None
     readers: dict[str, Any] = {
         "tokens": tokens, "image_size": size, "paraphrases": paraphrases, "fixed_length": options.run.compile,
+        "regions": regions_for(net, store, options.data.region_features),
     }  # fmt: skip
     out = {name: net.encoders.take_out(name) for name in options.net.frozen if name in net.reads}
     for name, encoder in out.items():
@@ -225,6 +244,13 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     if options.run.compile:
         net.compile()
     return Assembly(options, device, processes, store, split, tokenizer, net, plan, out, source, view_maker)
+
+
+def _with_steps(training: TrainingOptions, labelled: int) -> TrainingOptions:
+    """The same with the steps of an epoch, where they follow from the number of labelled posts."""
+    if training.num_train_iter >= 0:
+        return training
+    return replace(training, num_train_iter=-(-labelled // training.batch_size))
 
 
 def _split(options: Options, store: PostStore) -> Split:
@@ -282,6 +308,18 @@ def _tokenizer(options: Options, store: PostStore) -> Any:
             f"the tokenizer of {source} cannot be loaded ({str(error).splitlines()[0]}): "
             "give --text_weights FOLDER, or --text_net small --text_weights none to train text net and tokenizer here"
         ) from error
+
+
+def _frame(tokenizer: Any) -> tuple[int, int]:
+    """Ids of the tokens that every text begins and ends with, 0 where there are none."""
+    ids = [] if tokenizer is None else tokenizer("")["input_ids"]
+    return (ids[0], ids[-1]) if ids else (0, 0)
+
+
+def regions_for(net: PostNet, store: PostStore, folder: str) -> RegionFeatures | None:
+    """What reads the regions of the store's images, for a net that looks at regions."""
+    layout = net.encoders.layouts["image"] if net.regions else None
+    return RegionFeatures(folder, store, layout.count, layout.token_width) if layout else None
 
 
 def _tokens(options: Options, store: PostStore, tokenizer: Any, column: str) -> TokenCache | None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from datasets.options import DataOptions
 from datasets.text import rule_of
 from nets.options import FASTTEXT, NetOptions
 from training.command_line import Options
+
+if TYPE_CHECKING:
+    from nets.post_net import PostNet
 
 SCRATCH_DIM, PRETRAINED_DIM = 128, 512
 WORLD_STRENGTH = 0.3
@@ -25,19 +29,26 @@ def synthetic(options: Options) -> bool:
 
 def resolve(options: Options) -> Options:
     """The same options with every `auto`, 0 or empty value that stands for a default replaced by it."""
+    from nets.build import find
+
     small = synthetic(options)
-    from_scratch = "small" if options.net.net == "sequence_classifier" else FASTTEXT
-    net = _fill(
-        options.net,
-        net=_fused_net(options) or NETS.get(options.run.algorithm, PLAIN_NET),
+    net = _fill(options.net, net=_fused_net(options) or NETS.get(options.run.algorithm, PLAIN_NET))
+    kind = find(net.net)
+    _check_net(kind, net, options.data)
+    net = _fill_for(
+        kind,
+        net,
         image_net=_image_net(options.net, small),
-        text_net=from_scratch if small and not options.net.text_weights else "bert",
+        text_net=kind.small_text if small and not options.net.text_weights else kind.pretrained_text,
         image_weights="none" if small else "",
         text_weights="none" if small or options.net.text_net == FASTTEXT else "",
     )
-    scratch = {net.image_weights, net.text_weights} == {"none"}
+    weights = {net.text_weights, net.text_weights if "image_weights" in kind.ignores else net.image_weights}
+    scratch = weights == {"none"}
     bert = net.text_net == "bert" and not net.text_weights
-    net = _fill(net, feature_dim=SCRATCH_DIM if scratch else PRETRAINED_DIM, text_pooling="pooler" if bert else "mean")
+    net = _fill_for(
+        kind, net, feature_dim=SCRATCH_DIM if scratch else PRETRAINED_DIM, text_pooling="pooler" if bert else "mean"
+    )
     live = set(net.frozen) != {"image", "text"}
     training = _fill(
         options.training,
@@ -60,6 +71,31 @@ def resolve(options: Options) -> Options:
             algorithm, **{name: value for name, value in usual.items() if getattr(algorithm, name) == -1}
         )
     return replace(options, net=net, training=training, data=data, algorithm=algorithm)
+
+
+def _check_net(kind: type[PostNet], net: NetOptions, data: DataOptions) -> None:
+    """Raise ValueError for options that this net has no use for, or that it needs."""
+    unused = [name for name in kind.ignores if getattr(net, name) != getattr(NetOptions(), name)]
+    if unused:
+        raise ValueError(f"--{unused[0]} {getattr(net, unused[0])} is of no use to --net {kind.name}: leave it out")
+    frozen = [name for name in net.frozen if name not in kind.freezable]
+    if frozen:
+        raise ValueError(
+            f"--freeze {net.freeze}: --net {kind.name} has no encoder of the {frozen[0]} by itself, as one transformer "
+            "reads both"
+        )
+    check_regions(kind, data)
+
+
+def check_regions(kind: type[PostNet] | PostNet, data: DataOptions) -> None:
+    """Raise ValueError where a net lacks the regions of images that it reads, or another is given some."""
+    if kind.regions and not data.region_features:
+        raise ValueError(
+            f"--net {kind.name} reads regions of images that a detector has found: give --region_features FOLDER, with "
+            "files features/feat_ID and boxes/nbox_ID for the id of each post"
+        )
+    if data.region_features and not kind.regions:
+        raise ValueError(f"--region_features {data.region_features} is of no use to --net {kind.name}: leave it out")
 
 
 def _fused_net(options: Options) -> str:
@@ -101,9 +137,13 @@ def _text_rule(options: NetOptions) -> str:
     return rule_of(name if options.text_weights in ("", "none") else options.text_weights, name)
 
 
+def _fill_for(kind: type[PostNet], net: NetOptions, **defaults: Any) -> NetOptions:
+    """`_fill`, for those options that this net reads."""
+    return _fill(net, **{name: value for name, value in defaults.items() if name not in kind.ignores})
+
+
 def _fill(group: Any, **defaults: Any) -> Any:
-    """`group` with the defaults of the fields that were left open."""
-    left_open = ("auto", "", 0, -1)
-    names = {field.name for field in fields(group)}
-    assert names >= set(defaults)
-    return replace(group, **{name: value for name, value in defaults.items() if getattr(group, name) in left_open})
+    """`group` with these values for the fields that were left open, as they are where nobody gives them."""
+    left_open = {field.name: field.default for field in fields(group)}
+    chosen = {name: value for name, value in defaults.items() if getattr(group, name) == left_open[name]}
+    return replace(group, **chosen)

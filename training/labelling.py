@@ -22,8 +22,9 @@ from datasets.tokens import TokenCache
 from evaluation.predict import Predictions, predict
 from nets.build import read_plan
 from nets.post_net import PostNet
-from training.assembly import autocast_type, choose_device, image_shape
+from training.assembly import autocast_type, choose_device, image_shape, regions_for
 from training.command_line import load_options
+from training.defaults import check_regions
 from training.outcome import TOKENIZER_FOLDER, load_model
 from training.run_folder import RunFolder
 
@@ -42,8 +43,9 @@ def label_posts(
     options = load_options(folder.options)
     device = choose_device(replace(options, run=replace(options.run, gpu=gpu)))
     store = open_posts(data, WorldOptions(), classes, labels_needed=False)
+    check_regions(net, data)
     _say_what_is_not_read(net, store)
-    source, view_maker = _reading(folder, net, store, options.data, Path(data.cache_dir), device)
+    source, view_maker = _reading(folder, net, store, options.data, data, device)
     batches = evaluation_batches(source, np.arange(len(store)), batch_size, view_maker, device, data.num_workers)
     answers = predict(net.to(device), _counted(batches, len(store)), autocast_type(options, device))
     return store, replace(answers, label=known_labels(store, classes)[answers.rows]), classes
@@ -70,9 +72,9 @@ def _say_what_is_not_read(net: PostNet, store: PostStore) -> None:
 
 
 def _reading(
-    folder: RunFolder, net: PostNet, store: PostStore, trained: DataOptions, cache: Path, device: torch.device
+    folder: RunFolder, net: PostNet, store: PostStore, trained: DataOptions, data: DataOptions, device: torch.device
 ) -> tuple[PostSource, ViewMaker]:
-    """What reads the posts, and what scales their pixels, as this net was trained (with the options `trained`)."""
+    """What reads the posts of `data`, and what scales their pixels, as this net was trained (with `trained`)."""
     from transformers import AutoTokenizer
 
     best = folder.best.parent
@@ -81,9 +83,10 @@ def _reading(
     if "text" in net.reads:
         tokenizer: Any = AutoTokenizer.from_pretrained(best / TOKENIZER_FOLDER, trust_remote_code=False)
         rule = "none" if trained.text_rule == "auto" else trained.text_rule  # auto: before there was such an option
-        tokens = TokenCache(store, tokenizer, trained.text_length, cache / "tokens", rule=rule)
+        tokens = TokenCache(store, tokenizer, trained.text_length, Path(data.cache_dir) / "tokens", rule=rule)
     unseen = np.full(len(store), UNLABELLED)
-    source = PostSource(store, unseen, tokens=tokens, image_size=size)
+    regions = regions_for(net, store, data.region_features)
+    source = PostSource(store, unseen, tokens=tokens, image_size=size, regions=regions)
     return source, ViewMaker(mean, std, tokens, device=device)
 
 

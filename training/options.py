@@ -62,7 +62,7 @@ class TrainingOptions:
     epoch: int = 0
     """Epochs; 0: 8 on the synthetic world, else 20."""
     num_train_iter: int = 0
-    """Steps of an epoch; 0: 64 on the synthetic world, else 512."""
+    """Steps of an epoch; 0: 64 on the synthetic world, else 512; -1: as many as read each labelled post once."""
     batch_size: Annotated[int, tyro.conf.arg(aliases=["-bsz"])] = 16
     """Labelled posts of a step, all processes together."""
     uratio: int = 4
@@ -107,7 +107,7 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         at_least = {
-            "epoch": 0, "num_train_iter": 0, "batch_size": 1, "uratio": 1, "eval_batch_size": 1, "accumulate": 1,
+            "epoch": 0, "num_train_iter": -1, "batch_size": 1, "uratio": 1, "eval_batch_size": 1, "accumulate": 1,
             "lr": 0, "encoder_lr": 0, "weight_decay": 0, "clip": 0, "patience": 0, "num_eval_iter": 0,
             "num_log_iter": 1, "save_minutes": 0, "max_skipped": 1,
         }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,9 @@ from training.outcome import keep_model, load_weights_of, validate
 from training.run_folder import RunFolder
 from training.trainer import Summary, Trainer
 
+Watch = Callable[[Assembly, nn.Module, int], Mapping[str, float]]
+"""More figures of an evaluation, by their full tags, from the assembly, the averaged net and the steps done. They are
+recorded like all others; nothing is chosen by them."""
 SHOWN_POSTS = 8
 """Right and wrong validation posts that TensorBoard shows at every evaluation."""
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -51,14 +54,18 @@ def prepare_folder(folder: RunFolder, options: Options, processes: Processes) ->
         yield
 
 
-def train(assembly: Assembly, folder: RunFolder) -> Summary:
+def train(assembly: Assembly, folder: RunFolder, watch: Watch | None = None) -> Summary:
     """Train the assembled run to its end; from a checkpoint with --resume or --load_path."""
     options, net = assembly.options, assembly.net
-    live = dict(net.encoders.live.items())
+    loaded = net.loaded()
     weights = {"image": options.net.image_weights, "text": options.net.text_weights}
-    pretrained = [name for name in live if weights[name] != "none" and name not in options.net.frozen]
+    pretrained = [name for name in loaded if weights[name] != "none" and name not in options.net.frozen]
     optimiser, schedule = build_optimiser(
-        assembly.algorithm, options.training, options.training.epoch * options.training.num_train_iter, live, pretrained
+        assembly.algorithm,
+        options.training,
+        options.training.epoch * options.training.num_train_iter,
+        loaded,
+        pretrained,
     )
     monitor = Monitor(
         folder, options.training.epoch * options.training.num_train_iter, options.training.num_train_iter,
@@ -73,7 +80,7 @@ def train(assembly: Assembly, folder: RunFolder) -> Summary:
             strip = picture_strip(assembly.store, answers.take(choose(answers, SHOWN_POSTS)))
             if strip is not None:
                 monitor.add_image(f"eval/{name}", strip, step)
-        return evaluation_figures(scores)
+        return evaluation_figures(scores) | (dict(watch(assembly, net, step)) if watch is not None else {})
 
     trainer = Trainer(
         assembly.algorithm, assembly.ema, optimiser, schedule, assembly.make_loader, evaluate, monitor, folder,
@@ -138,9 +145,10 @@ def _opening(assembly: Assembly) -> str:
     """What is about to be trained, in two lines."""
     options, split = assembly.options, assembly.split
     trained = sum(value.numel() for value in assembly.net.parameters() if value.requires_grad)
+    image = options.net.net if "image_net" in assembly.net.ignores else options.net.image_net
     kept = f", {', '.join(assembly.frozen)} frozen" if assembly.frozen else ""
     return (
-        f"{options.run.algorithm}, net {options.net.net}: image {options.net.image_net}, text {options.net.text_net}"
+        f"{options.run.algorithm}, net {options.net.net}: image {image}, text {options.net.text_net}"
         f"{kept}; {trained:,} weights to train on {assembly.device}\n"
         f"{len(split.labelled):,} labelled, {len(split.unlabelled):,} unlabelled, {len(split.validation):,} validation "
         f"and {len(split.test):,} test posts; split {split.fingerprint[:12]}, seed {options.run.seed}"

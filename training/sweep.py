@@ -116,6 +116,7 @@ def _changed(saved: Mapping[str, Any], asked: Options) -> list[str]:
     """Options that differ, each as "lr: 0.001, now 0.01". A flag that did not exist then had its default."""
     now, usual = flat_options(resolve(asked)), _defaults(asked)
     left_open = {"image_size"} if not now["image_size"] else set()  # then the weights say it
+    left_open |= {"num_train_iter"} if now["num_train_iter"] < 0 else set()  # then the number of labelled posts does
     names = [name for name in now if name not in ANYWHERE | left_open]
     return [
         f"{name}: {saved.get(name, usual[name])}, now {now[name]}"

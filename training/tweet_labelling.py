@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from datasets.folders import new_file
 from datasets.posts import SENTIMENTS
 from datasets.store import PostStore, set_columns, write_file
 from datasets.text import rule_of
@@ -214,10 +214,8 @@ def _list_refused(store: PostStore, finite: np.ndarray, rows: np.ndarray) -> Non
 
 def _write_csv(store: PostStore, answers: np.ndarray, rows: np.ndarray, output: Path) -> None:
     """The answers for `rows` with six decimals, as T4SA 2.0 has them; the file is there whole or not at all."""
-    partial = output.with_name(output.name + ".partial")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "w", newline="", encoding="utf-8") as file:
+        with new_file(output) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(COLUMNS)
             for start in range(0, len(rows), CHUNK):
@@ -226,6 +224,5 @@ def _write_csv(store: PostStore, answers: np.ndarray, rows: np.ndarray, output: 
                     [name, *(f"{value:.6f}" for value in answer)]
                     for name, answer in zip(store.ids(some), answers[some].tolist(), strict=True)
                 )
-        os.replace(partial, output)
     except OSError as error:
         raise ValueError(f"--output {output} cannot be written: {error.strerror or error}") from error

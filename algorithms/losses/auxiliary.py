@@ -38,7 +38,7 @@ class AuxiliaryLosses(nn.Module):
         self.contrast: ImageTextContrast | None = None
         self.matching: ImageTextMatching | None = None
         if "itc_loss" in ratios:
-            self.contrast = ImageTextContrast({name: net.encoders.layouts[name].width for name in MODALITIES})
+            self.contrast = ImageTextContrast(net.contrast_widths)
         if "itm_loss" in ratios:
             self.matching = ImageTextMatching(net.dim)
 
@@ -47,26 +47,30 @@ class AuxiliaryLosses(nn.Module):
         """Weight that is left to the algorithm's own loss."""
         return 1 - sum(self.ratios.values())
 
+    def joint(self, own: Tensor, found: dict[str, Tensor]) -> Tensor:
+        """L from the algorithm's own loss and the others by name."""
+        return self.remainder * own + torch.stack([self.ratios[name] * loss for name, loss in found.items()]).sum()
+
     def forward(self, net: PostNet, answers: Sequence[tuple[Batch, Prediction]]) -> dict[str, Tensor]:
         """Each loss by name, in float32, from batches and what `net` answered for them."""
         losses: dict[str, Tensor] = {}
+        likeness = None
         with torch.autocast(answers[0][0].index.device.type, enabled=False):
             pairs = pairs_of(net, answers)
-            similarity = None
             if self.contrast is not None:
-                similarity = self.contrast.similarity(pairs.pooled)
+                similarity = self.contrast.similarity(pairs.contrasted)
                 both = pairs.both
                 every = both.unsqueeze(1) & both.unsqueeze(0)
                 negative = pairs.can_swap if self.options.itc_mask_duplicates else every
                 losses["itc_loss"] = contrastive_loss(similarity, both, negative)
-            if self.matching is not None:
-                likeness = similarity.T if self.options.itm_hard_negatives and similarity is not None else None
-                losses["itm_loss"] = self.matching(net, pairs, likeness)
+                likeness = similarity.T if self.options.itm_hard_negatives else None
             if "class_negative_loss" in self.ratios:
                 losses["class_negative_loss"] = class_negative_loss(
                     pairs.space["text"], pairs.space["image"], pairs.present, pairs.label,
                     self.options.class_negative_form,
                 )  # fmt: skip
+        if self.matching is not None:  # the net runs again, in the precision of its first run
+            losses["itm_loss"] = self.matching(net, pairs, likeness)
         return losses
 
 

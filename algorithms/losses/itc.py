@@ -20,20 +20,24 @@ class ImageTextContrast(nn.Module):
     """L = ½ [CE(S, 1..B) + CE(Sᵀ, 1..B)], S_ij = exp(s) · t_iᵀ v_j, t = norm(W_t h_t), v = norm(W_v h_v).
 
     Sanchez Villegas et al. (Findings of EACL 2024), after CLIP. Mean over the posts that have both modalities, whose
-    negatives are each other; a step without such a post has the loss 0.
+    negatives are each other; a step without such a post has the loss 0. Where the net itself makes text and image
+    comparable there is no W_t and no W_v.
 
     Args:
-        widths: pooled features of each encoder by modality.
+        widths: of what is compared, by modality; None: it is compared as it is.
     """
 
-    def __init__(self, widths: dict[str, int]) -> None:
+    def __init__(self, widths: dict[str, int] | None) -> None:
         super().__init__()
-        self.project = nn.ModuleDict({name: nn.Linear(width, DIM, bias=False) for name, width in widths.items()})
+        self.project = nn.ModuleDict(
+            {name: nn.Linear(width, DIM, bias=False) for name, width in (widths or {}).items()}
+        )
         self.log_scale = nn.Parameter(torch.tensor(LOG_SCALE))
 
-    def similarity(self, pooled: dict[str, Tensor]) -> Tensor:
-        """(B, W) pooled features by modality to S, (B, B): of text i and image j."""
-        text, image = (normalize(self.project[name](pooled[name]), dim=1) for name in ("text", "image"))
+    def similarity(self, compared: dict[str, Tensor]) -> Tensor:
+        """(B, W) features by modality to S, (B, B): of text i and image j."""
+        mapped = {name: self.project[name](compared[name]) for name in self.project} or compared
+        text, image = (normalize(mapped[name], dim=1) for name in ("text", "image"))
         return self.log_scale.exp().clamp(max=LARGEST_SCALE) * text @ image.T
 
 

@@ -39,7 +39,8 @@ class ImageTextMatching(nn.Module):
         features = {"text": pairs.features["text"][chosen], "image": pairs.features["image"]}
         fused = net.fuse(features, pairs.present).features
         assert fused is not None
-        losses = cross_entropy(self.matches(fused.float()), (~swapped).long(), reduction="none")
+        with torch.autocast(fused.device.type, enabled=False):
+            losses = cross_entropy(self.matches(fused.float()), (~swapped).long(), reduction="none")
         return masked_mean(losses, pairs.both)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from datasets.batch import Batch
 from nets.post_net import MODALITIES, PostNet
@@ -18,7 +19,7 @@ class Pairs:
     """The B views that a net has answered for in a step, in float32."""
 
     features: dict[str, Tensor]  # (B, width) by modality: what the encoders gave
-    pooled: dict[str, Tensor]  # (B, W) by modality: the same without tokens
+    contrasted: dict[str, Tensor]  # (B, W) by modality: what image-text contrast compares
     space: dict[str, Tensor]  # (B, D) by modality: what the net has mapped to one width
     present: dict[str, Tensor]  # (B,) bool by modality
     label: Tensor  # (B,) int64, negative where it is not known
@@ -38,10 +39,12 @@ class Pairs:
 
 def pairs_of(net: PostNet, answers: Sequence[tuple[Batch, Prediction]]) -> Pairs:
     """The pairs of batches and what `net` answered for them."""
-    features, space = {}, {}
+    features, space, contrasted = {}, {}, {}
+    compared = [net.contrasted(answer) for _, answer in answers]
     for name in MODALITIES:
-        features[name] = torch.cat([_of(answer.encoded, name) for _, answer in answers])
+        features[name] = _stacked([_of(answer.encoded, name) for _, answer in answers])
         space[name] = torch.cat([_shared(answer, name) for _, answer in answers])
+        contrasted[name] = torch.cat([one[name] for one in compared])
     has_text, has_image, index, label = (
         torch.cat([getattr(batch, name) for batch, _ in answers])
         for name in ("has_text", "has_image", "index", "label")
@@ -50,12 +53,18 @@ def pairs_of(net: PostNet, answers: Sequence[tuple[Batch, Prediction]]) -> Pairs
     same_text = (key.unsqueeze(1) == key.unsqueeze(0)) & has_text.unsqueeze(1) & has_text.unsqueeze(0)
     return Pairs(
         features=features,
-        pooled={name: net.encoders.layouts[name].pooled(features[name]) for name in MODALITIES},
+        contrasted=contrasted,
         space=space,
         present={"text": has_text, "image": has_image},
         label=label,
         repeated=same_text | (index.unsqueeze(1) == index.unsqueeze(0)),
     )
+
+
+def _stacked(features: list[Tensor]) -> Tensor:
+    """One (B, width) of all; ragged rows (see nets/layout.py) get zeros, which are no tokens."""
+    width = max(rows.shape[1] for rows in features)
+    return torch.cat([pad(rows, (0, width - rows.shape[1])) for rows in features])
 
 
 def _of(values: dict[str, Tensor] | None, name: str) -> Tensor:

@@ -221,6 +221,18 @@ def gradient_of(weights: dict[str, float], **changes: bool) -> set[str]:
     return {".".join(key.split(".")[:3]) if key.startswith("enc") else key.split(".")[0] for key in reached}
 
 
+def test_the_loss_of_posts_with_labels_alone_is_that_of_a_step_without_others():
+    net = feature_net("concat")
+    batch = posts(6, lacking=False)
+    for ratios in ({}, {"itc_loss_ratio": 0.1, "itm_loss_ratio": 0.2}):
+        algorithm = make("supervised", net, class_balance=1.0, **ratios)
+        torch.manual_seed(0)
+        total = algorithm({"weak": batch}, {}, FIRST).total
+        torch.manual_seed(0)
+        with torch.no_grad():
+            torch.testing.assert_close(algorithm.known_loss(net, batch, net(batch)), total)
+
+
 def test_what_each_loss_teaches():
     encoders = {"encoders.live.text", "encoders.live.image"}
     assert gradient_of({"itc_loss_ratio": 0.1}) == encoders

@@ -7,7 +7,7 @@ import pytest
 import algorithms
 
 WRONG = [
-    ("supervised", "class_balance", 1.0),
+    ("supervised", "class_balance", 1.5),
     ("supervised", "logit_adjustment", -1.0),
     ("pseudo_label", "unsup_warm_up", 1.5),
     ("pseudo_label", "threshold", -0.1),

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 
 from algorithms.options import PseudoLabelOptions
-from algorithms.pseudo_labels import ClassThreshold, DistributionAlignment, consistency_loss, scaled_threshold
+from algorithms.pseudo_labels import (
+    ClassThreshold,
+    DistributionAlignment,
+    class_weights,
+    consistency_loss,
+    scaled_threshold,
+)
 
 LOGITS = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]]).log()
 
@@ -100,3 +108,9 @@ def test_running_statistics_are_saved_and_come_back(kind):
 def test_options_out_of_range_name_their_flag(name, value):
     with pytest.raises(ValueError, match=f"--{name} {value} must be a number from 0 up"):
         PseudoLabelOptions(**{name: value})
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    labels = np.repeat([0, 1, 2], [9, 2, 4])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(class_weights(torch.tensor([9.0, 2.0, 4.0]), 1.0), expected, rtol=1e-6)

@@ -233,7 +233,9 @@ def test_only_with_a_weight_a_text_teacher_is_read_and_it_adds_to_the_total():
     known, unknown = batches()
     unknown = {name: replace(batch, teacher=torch.full((len(batch), 3), 0.1).index_fill_(1, torch.tensor(2), 0.8))
                for name, batch in unknown.items()}  # fmt: skip
-    plain, taught = (make("scrd", feature_net("scrd").eval(), teacher_weight=w)(known, unknown, FIRST) for w in (0.0, 0.5))
+    plain, taught = (
+        make("scrd", feature_net("scrd").eval(), teacher_weight=w)(known, unknown, FIRST) for w in (0.0, 0.5)
+    )
     assert "teacher_loss" not in plain.parts and taught.parts["teacher_loss"] > 0
     torch.testing.assert_close(taught.total - plain.total, 0.5 * taught.parts["teacher_loss"])
 

@@ -228,3 +228,32 @@ def test_mvsa_single(tmp_path):
     sizes = np.bincount(store.group)
     assert 150 < (sizes > 1).sum() < 250
     assert sizes.max() < 50
+
+
+def test_a_sample_is_drawn_evenly_by_the_seed_and_keeps_order_and_split(tmp_path):
+    for name, count in (("train", 40), ("test", 20)):
+        lines = [f"{name}{row:02},words {name} {row},{SENTIMENTS[row % 3]}" for row in range(count)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["id,text,label", *lines]) + "\n")
+    whole = DataOptions(
+        train_data_dir=str(tmp_path / "train.csv"), test_data_dir=str(tmp_path / "test.csv"), num_workers=0,
+        cache_dir=str(tmp_path / "cache"),
+    )  # fmt: skip
+    drawn = {}
+    for seed in range(30):
+        store = open_posts(replace(whole, num_posts=15, split_seed=seed), WorldOptions())
+        ids = store.ids(np.arange(len(store)))
+        assert len(set(ids)) == 15 and ids == sorted(ids, key=lambda one: (one[:2] == "te", one))
+        assert (store.split == [3 if one.startswith("test") else 1 for one in ids]).all()
+        drawn[seed] = tuple(ids)
+    assert len(set(drawn.values())) == 30
+    share = np.mean([one.startswith("test") for ids in drawn.values() for one in ids])
+    assert 0.25 < share < 0.42  # a third of all posts
+    assert len(open_posts(replace(whole, num_posts=999), WorldOptions())) == 60
+    again = open_posts(replace(whole, num_posts=15, split_seed=3), WorldOptions())
+    assert tuple(again.ids(np.arange(15))) == drawn[3]
+    store_dir = tmp_path / "stored"
+    open_posts(replace(whole, test_data_dir=""), WorldOptions()).path.rename(store_dir)
+    assert (
+        len(open_posts(replace(whole, train_data_dir=str(store_dir), test_data_dir="", num_posts=9), WorldOptions()))
+        == 9
+    )

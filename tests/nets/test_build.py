@@ -21,10 +21,10 @@ from tests.nets.tiny import tiny_net, tiny_posts
 def test_a_rebuilt_net_answers_the_same(name, freeze, tmp_path):
     net, plan = tiny_net(name, "test_efficientnet", seed=5)
     net.eval()
-    batch = tiny_posts()
+    batch = tiny_posts(net=name)
     with torch.no_grad():
         expected = net(batch)
-    frozen = {modality: net.encoders.take_out(modality) for modality in freeze if modality in net.reads}
+    frozen = {modality: net.encoders.take_out(modality) for modality in freeze if modality in net.encoders.live}
     text = frozen.get("text") or (net.encoders.live["text"] if "text" in net.reads else None)
     save_plan(plan, text, tmp_path)
     state = net.state_dict()

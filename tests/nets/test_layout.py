@@ -32,14 +32,14 @@ def test_tokens_beyond_the_limit_are_cut_off():
 @pytest.mark.parametrize("shape", [(4, 4), (7, 7), (2, 2), (1, 1), (10, 6)])
 def test_the_grid_is_adaptive_average_pooling(shape):
     image = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(grid_means(image, 4), adaptive_avg_pool2d(image, 4).flatten(2).transpose(1, 2))
+    torch.testing.assert_close(grid_means(image, (4, 4)), adaptive_avg_pool2d(image, 4).flatten(2).transpose(1, 2))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["test_mambaout", "test_resnet", "test_vit", "test_efficientnet"])
 def test_an_image_encoder_gives_its_pooled_features_and_the_means_of_the_parts(name):
     torch.manual_seed(0)
-    encoder = ImageEncoder(name, "none", 160, grid=2).eval()
+    encoder = ImageEncoder(name, "none", 160, grid=(2, 2)).eval()
     pixels = torch.randn(2, 3, 160, 160)
     found = encoder.layout.unpack(encoder(pixels))
     torch.testing.assert_close(found.pooled, encoder.net(pixels))

@@ -103,7 +103,7 @@ def test_the_classification_loss_alone_teaches_the_selection(how):
 
 
 def test_witnesses_weigh_as_they_are_chosen():
-    """The deciding one up to thrice as much as the other, the same where the common part decides, and alone as it is."""
+    """The deciding one up to thrice as much as the other, the same where the common part decides, alone as it is."""
     chosen = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.5, 0.1, 0.4], [0.7, 0.0, 0.3], [0.0, 0.0, 1.0]])
     present = torch.tensor([[1, 1], [1, 1], [1, 1], [1, 0], [0, 0]], dtype=torch.bool)
     expected = torch.tensor([[1.5, 0.5], [1.0, 1.0], [1.2, 0.8], [1.0, 0.0], [0.0, 0.0]])

@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from datasets.batch import Batch
-from nets.build import Plan, build_net
+from nets.build import Plan, build_net, find
+from nets.lxmert import REGIONS, RegionReader
 from nets.options import NetOptions
 from nets.post_net import PostNet
 
 CLASSES, SIZE, VOCABULARY, LENGTH = 3, 32, 50, 24
+VECTOR = 2048
+"""Features of a region."""
 PRESENCE = ((True, True), (True, False), (False, True), (True, True), (True, False), (True, True))
 """(has_text, has_image) of the first posts; both and each alone occur."""
 
@@ -27,14 +31,14 @@ def tiny_net(
         net=name, image_net=image_net, image_weights="none", text_net=text_net, text_weights="none", **settings
     )
     net, plan = build_net(options, CLASSES, SIZE, VOCABULARY, LENGTH)
-    for module in net.encoders.modules():
+    for module in net.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     return net, plan
 
 
-def tiny_posts(seed: int = 0, count: int = 6, both: bool = False) -> Batch:
-    """Posts that are noise; some lack a modality unless `both`."""
+def tiny_posts(seed: int = 0, count: int = 6, both: bool = False, net: str = "concat") -> Batch:
+    """Posts that are noise, as the net reads them; some lack a modality unless `both`."""
     draw = torch.Generator().manual_seed(seed)
     presence = torch.tensor([(True, True) if both else PRESENCE[i % len(PRESENCE)] for i in range(count)])
     has_text, has_image = presence.unbind(1)
@@ -43,7 +47,16 @@ def tiny_posts(seed: int = 0, count: int = 6, both: bool = False) -> Batch:
     text = torch.randint(5, VOCABULARY, (count, 12), generator=draw) * mask
     image = torch.randn(count, 3, SIZE, SIZE, generator=draw) * has_image.view(-1, 1, 1, 1)
     label = torch.randint(0, CLASSES, (count,), generator=draw)
+    if find(net).regions:
+        image = region_rows(count, draw) * has_image.unsqueeze(1)
     return Batch(torch.arange(count), label, has_image, has_text, image, text, mask)
+
+
+def region_rows(count: int, draw: torch.Generator) -> Tensor:
+    """Rows of one to three regions of noise for each post, as datasets/regions.py makes them."""
+    regions = torch.randn(count, REGIONS, VECTOR + 4, generator=draw)
+    there = torch.arange(REGIONS) < torch.randint(1, 4, (count, 1), generator=draw)
+    return RegionReader(VECTOR + 4).layout.pack(torch.zeros(count, 0), regions, there)
 
 
 def pick(batch: Batch, rows: list[int]) -> Batch:

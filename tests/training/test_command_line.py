@@ -132,7 +132,7 @@ def test_mistakes_are_named(capsys, line, words):
         ("--world_missing_image 0.6 --world_missing_text 0.6", ["--world_missing_image and", "not exceed 1"]),
         ("--world_posts 0", ["--world_posts is 0"]),
         ("--freeze images", ["--freeze 'images'", "image,text"]),
-        ("--feature_views 0", ["--feature_views 0"]),
+        ("--feature_views -1", ["--feature_views -1"]),
         ("--dropout 1", ["--dropout 1"]),
         ("--gpu -2", ["--gpu -2"]),
         ("--resume --overwrite", ["--overwrite", "--resume"]),

@@ -1,0 +1,123 @@
+"""LXMERT (Tan and Bansal, EMNLP 2019, arXiv 1908.07490): words and regions, each asking the other layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, PretrainedConfig
+
+from nets.early import EarlyNet, additive
+from nets.layout import Layout, Unpacked
+from nets.options import NetOptions
+from nets.post_net import Encoders
+from nets.prediction import Prediction
+
+REGIONS = 36
+"""Regions of an image at most, as the published detector was asked for."""
+
+
+class RegionReader(nn.Module):
+    """Stands for the detector, which has run before: batches bring the row (see Layout) of its regions' features.
+
+    A token is a region: its features, and its box after them.
+
+    Args:
+        width: features of a region and numbers of its box.
+    """
+
+    plan = None
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layout = Layout(0, REGIONS, width)
+        self.width = self.layout.size
+
+
+class WordEmbedder(nn.Module):
+    """LXMERT's embeddings of words, all of one segment."""
+
+    def __init__(self, embeddings: nn.Module) -> None:
+        super().__init__()
+        self.embeddings = embeddings
+
+    def forward(self, text: Tensor) -> Tensor:
+        """(B, L) ids to (B, L, D)."""
+        return self.embeddings(text, torch.zeros_like(text))
+
+
+class LxmertNet(EarlyNet):
+    """h, r = LXMERT([t_1 … t_L], regions), and W_c Dropout(ReLU(W h_1)).
+
+    The layers over h_1, the state of the text's first token, and the contrast of the largest h with the largest r
+    of each feature, the text's without gradient, are those of Sanchez Villegas et al. (Findings of EACL 2024). Layers
+    that ask the image of a post without one, where there is nothing to be asked, find one region of zeros, which is the
+    same for all. The answer's parts are the largest h and r; both have seen the whole post. Views of a post
+    differ in its text alone, as its regions are what the detector gave.
+    """
+
+    name = "lxmert"
+    pretrained_text = "unc-nlp/lxmert-base-uncased"
+    model_types = ("lxmert",)
+    regions = True
+
+    @classmethod
+    def small_config(cls, vocabulary: int, length: int) -> PretrainedConfig:
+        """See PostNet. The features of a region are as many as the published detector gives, 2048."""
+        return AutoConfig.for_model(
+            "lxmert", vocab_size=vocabulary, hidden_size=64, num_attention_heads=4, intermediate_size=128,
+            max_position_embeddings=length, l_layers=1, r_layers=1, x_layers=1, pad_token_id=0,
+        )  # fmt: skip
+
+    @classmethod
+    def take_embeddings(cls, whole: Any) -> nn.Module:
+        """See EarlyNet."""
+        embed, whole.embeddings = whole.embeddings, None
+        return WordEmbedder(embed)
+
+    @classmethod
+    def image_encoder(cls, options: NetOptions, size: int, plan: Mapping[str, Any] | None, text: Any) -> RegionReader:
+        """See PostNet."""
+        config: Any = cls.embedder(options, text).config
+        return RegionReader(config.visual_feat_dim + config.visual_pos_dim)
+
+    def __init__(self, encoders: Encoders, num_classes: int, dropout: float, rest: Any) -> None:
+        super().__init__(encoders, num_classes, dropout, rest)
+        encoders.take_out("image")  # as a frozen one, whose features come with the batches
+        self.transformer = rest.encoder
+        self.features = rest.config.visual_feat_dim
+        self.classify = nn.Sequential(
+            nn.Linear(self.dim, self.dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(self.dim, num_classes)
+        )
+
+    def transformer_parts(self) -> list[nn.Module]:
+        """See EarlyNet."""
+        return [self.transformer]
+
+    def join(self, text: Unpacked, image: Unpacked, present: dict[str, Tensor]) -> Prediction:
+        """See EarlyNet."""
+        words, mask = self.started(text, present)
+        first = torch.arange(REGIONS, device=mask.device) == 0
+        asked = image.mask | (first & ~image.mask.any(dim=1, keepdim=True))
+        of_image, of_text, _ = self.transformer(
+            words,
+            additive(mask),
+            image.tokens[..., : self.features],
+            image.tokens[..., self.features :],
+            additive(asked),
+        )
+        words, regions = of_text[0][-1], of_image[0][-1]  # the states of the last layer
+        largest = {"text": _largest(words, mask), "image": _largest(regions, asked)}
+        return Prediction(self.classify(words[:, 0]), features=words[:, 0], parts=largest)
+
+    def contrasted(self, answer: Prediction) -> dict[str, Tensor]:
+        """See EarlyNet."""
+        parts = super().contrasted(answer)
+        return {"text": parts["text"].detach(), "image": parts["image"]}
+
+
+def _largest(states: Tensor, mask: Tensor) -> Tensor:
+    """(B, T, D) and (B, T) bool, true somewhere in each row, to the largest of each feature, (B, D)."""
+    return states.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(dim=1)
