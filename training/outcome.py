@@ -31,7 +31,7 @@ from training.trainer import Summary
 
 FROZEN_FILE = "frozen.safetensors"
 TOKENIZER_FOLDER = "tokenizer"
-NET_PARTS = ("decoupling", "selection", "joint_pooling", "freeze", "feature_dropout")
+NET_PARTS = ("decoupling", "selection", "joint_pooling", "image_tokens", "freeze", "feature_dropout")
 """Options of the net that make it another one in a table."""
 MISSING = ("missing_image_rate", "missing_text_rate")
 """Options of the data that make a run another one in a table."""

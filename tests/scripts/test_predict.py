@@ -123,7 +123,7 @@ def test_mistakes_are_one_sentence(finished: Path, tmp_path: Path) -> None:
 
 def test_columns_are_called_as_in_main() -> None:
     shared = set(PredictOptions.__annotations__) & set(DataOptions.__annotations__)
-    assert len(shared) == 7
+    assert len(shared) == 8
     options = PredictOptions(Path("a"), Path("b"), Path("c.csv"))
     assert all(getattr(options, name) == getattr(DataOptions(), name) for name in shared)
     assert json.dumps(sorted(shared)).count("_column") == 4

@@ -15,6 +15,7 @@ NAMES = {
     "--algorithm supervised": "supervised",
     "--algorithm fixmatch --net image": "fixmatch net=image",
     "--algorithm fixmatch --fusion joint --joint_pooling sum": "fixmatch net=joint joint_pooling=sum",
+    "--algorithm fixmatch --fusion mmbt --image_tokens 5": "fixmatch net=mmbt image_tokens=5",
     "--missing_image_rate 0.5": "scrd missing_image_rate=0.5",
     "--guard none --selection none": "scrd guard=none selection=none",
     "--algorithm fixmatch --threshold 0.8 --lr 0.1": "fixmatch threshold=0.8",
