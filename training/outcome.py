@@ -8,7 +8,7 @@ import os
 import resource
 import shlex
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,13 @@ from nets.post_net import MODALITIES, PostNet
 from training.assembly import Assembly, autocast_type
 from training.checkpoint import load_state, load_weights, plain_state, share_weights
 from training.command_line import Options
-from training.defaults import NETS, PLAIN_NET
+from training.defaults import NETS, PLAIN_NET, resolve
 from training.run_folder import RunFolder
 from training.trainer import Summary
 
 FROZEN_FILE = "frozen.safetensors"
 TOKENIZER_FOLDER = "tokenizer"
-NET_PARTS = ("decoupling", "selection", "joint_pooling", "image_tokens", "freeze", "feature_dropout")
+NET_PARTS = ("decoupling", "selection", "decision", "joint_pooling", "image_tokens", "freeze", "feature_dropout")
 """Options of the net that make it another one in a table."""
 MISSING = ("missing_image_rate", "missing_text_rate")
 """Options of the data that make a run another one in a table."""
@@ -149,7 +149,8 @@ def describe(results: dict[str, Any], folder: RunFolder) -> str:
 def _name(options: Options) -> str:
     """What a table calls the run: its algorithm, its net where that is not the one made for it, and every option of
     the algorithm, of the net's inside, of what is frozen and of what is missing that is not the default."""
-    own, chosen = asdict(type(options.algorithm)()), asdict(options.algorithm)
+    plain = resolve(replace(options, algorithm=type(options.algorithm)())).algorithm
+    own, chosen = asdict(plain), asdict(options.algorithm)
     for group, names in ((options.net, NET_PARTS), (options.data, MISSING)):
         own |= {name: getattr(type(group)(), name) for name in names}
         chosen |= {name: getattr(group, name) for name in names}

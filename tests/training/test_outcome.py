@@ -16,6 +16,8 @@ NAMES = {
     "--algorithm fixmatch --net image": "fixmatch net=image",
     "--algorithm fixmatch --fusion joint --joint_pooling sum": "fixmatch net=joint joint_pooling=sum",
     "--algorithm fixmatch --fusion mmbt --image_tokens 5": "fixmatch net=mmbt image_tokens=5",
+    "--label_smoothing 0 --decision fused": "scrd decision=fused label_smoothing=0.0",
+    "--final_label_ratio 1": "scrd final_label_ratio=1.0",
     "--missing_image_rate 0.5": "scrd missing_image_rate=0.5",
     "--guard none --selection none": "scrd guard=none selection=none",
     "--algorithm fixmatch --threshold 0.8 --lr 0.1": "fixmatch threshold=0.8",
