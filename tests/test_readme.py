@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.runs import ROOT, TINY, run_main
 from training.command_line import flags, parse
@@ -59,9 +60,12 @@ def test_commands_of_scripts_have_the_flags_that_they_use(command):
     assert [flag for flag in used if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", done.stdout)] == []
 
 
-NOT_HERE = ("torchrun", "vit_b16", "cuda", "roberta", "saved_models/teacher/teacher", "configs/")
+NOT_HERE = (
+    "torchrun", "vit_b16", "cuda", "roberta", "bernice", "saved_models/teacher/teacher", "configs/", "ViT_L16",
+    "5_fold_cross", "fine_tune_FI", "test_github",
+)  # fmt: skip
 """What commands name that need another launcher (two processes: test_main.py), pretrained encoders from a hub, a GPU,
-or the teacher and the store with images of tests/scripts/test_label_tweets.py and of test_train_teacher.py."""
+published students, or what tests/scripts make for themselves (label_tweets, train_teacher, benchmarks)."""
 SMALL_NETS = ["--image_net", "small", "--image_weights", "none", "--text_net", "small", "--text_weights", "none"]
 SHORT = "--epoch 1 --num_train_iter 2 --batch_size 4 --uratio 2 --text_length 32 --num_workers 0".split()
 FEWER = {"51,201,600": "30", "1,2,3,4,5": "1", "supervised,fixmatch,scrd": "supervised,fixmatch"}
@@ -85,6 +89,11 @@ def write_posts(folder: Path) -> None:
     (published / "labelResultAll.txt").write_text("\n".join(["ID\ttext,image", *lines]) + "\n")
     for row in range(150):
         (published / "data" / f"{row}.txt").write_text(f"{moods[labels[row % 3]]} in street number {row}")
+    benchmark = folder / "dataset" / "benchmark" / "Twitter Testing Dataset I"
+    (benchmark / "images").mkdir(parents=True)
+    for name, colour in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (40, 40), colour).save(benchmark / "images" / f"{name}.jpg")
+    (benchmark / "5agree.csv").write_text("path,class\na.jpg,1\nb.jpg,0\n")
 
 
 def quick(line: list[str], run_number: int) -> list[str]:
@@ -120,6 +129,7 @@ def test_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "stores" / "posts" / "store.json").is_file()
     assert (tmp_path / "comparison" / "table.md").is_file()
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+    assert (tmp_path / "predictions" / "main_5agree.csv").read_text().startswith("NEG,NEU,POS\n")
     assert "| fixmatch" in capsys.readouterr().out
 
 
