@@ -19,12 +19,10 @@ from datasets.tokens import TokenCache, train_tokenizer
 from nets.sequence_classifier import ClassifierEncoder
 from scripts.bench_timing import Row, interleave, per_second, ratios
 from scripts.bench_world import Bench
-from training.tweet_labelling import NetTeacher, answer_all
+from training.tweet_labelling import NetTeacher, answer_all, default_budget
 
 BATCH = 32
 """Texts of a pipeline's batch."""
-BUDGET_ON_CPU, BUDGET_ON_CUDA = 4096, 32_768
-"""Tokens of a batch, the defaults of scripts/label_tweets.py."""
 SMALL = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
 """BERT-mini (Turc et al., 2019)."""
 TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
@@ -34,8 +32,7 @@ def labelling(bench: Bench) -> Iterator[Row]:
     """A teacher's answers, tokenised once, in batches of like length, against transformers' pipeline of that net."""
     store = _texts(bench)
     folder = _classifier(bench, store)
-    budget = BUDGET_ON_CUDA if bench.cuda else BUDGET_ON_CPU
-    teacher = NetTeacher(store, str(folder), bench.folder / "tokens", bench.device, budget)
+    teacher = NetTeacher(store, str(folder), bench.folder / "tokens", bench.device, default_budget(bench.device))
     answers: dict[str, np.ndarray] = {}
     number = count()
 

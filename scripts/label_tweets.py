@@ -39,7 +39,7 @@ class LabelOptions:
     label_column: str = DataOptions.label_column
     """Table column of the label, where there is one."""
     token_budget: int = 0
-    """Tokens of a batch, padding counted; 0: 32768 on CUDA, else 4096."""
+    """Tokens of a batch, padding counted; 0: 32768 on CUDA, else 1024."""
     gpu: int = 0
     """CUDA device; without CUDA the CPU is used; -1: the CPU."""
     num_workers: int = DataOptions.num_workers
@@ -64,7 +64,15 @@ def main(options: LabelOptions) -> None:
     from nets.text_teacher import DEFAULT_TEACHER
     from training.assembly import cuda_or_cpu
     from training.distributed import start_processes, stop_processes
-    from training.tweet_labelling import LexiconTeacher, NetTeacher, Teacher, answer_all, classes_of, write_answers
+    from training.tweet_labelling import (
+        LexiconTeacher,
+        NetTeacher,
+        Teacher,
+        answer_all,
+        classes_of,
+        default_budget,
+        write_answers,
+    )
 
     shared = ("dataset", "id_column", "text_column", "image_column", "label_column", "num_workers", "cache_dir")
     data = DataOptions(data_dir=str(options.posts), **{name: getattr(options, name) for name in shared})
@@ -81,7 +89,7 @@ def main(options: LabelOptions) -> None:
             if options.teacher == "lexicon":
                 teacher = LexiconTeacher(store)
             else:
-                budget = options.token_budget or (32768 if device.type == "cuda" else 4096)
+                budget = options.token_budget or default_budget(device)
                 source = options.teacher or DEFAULT_TEACHER
                 teacher = NetTeacher(store, source, cache / "tokens", device, budget)
             if processes.first:

@@ -124,6 +124,12 @@ class NetTeacher:
         return value.to(self.device, non_blocking=True)
 
 
+def default_budget(device: torch.device) -> int:
+    """Tokens of a batch that suit a device. On a CPU small batches stay in its caches: with MiniLM on one core, 4096
+    tokens took 1.16 to 1.35 times as long as 1024."""
+    return 32_768 if device.type == "cuda" else 1024
+
+
 def answer_all(store: PostStore, teacher: Teacher, folder: Path, processes: Processes = ALONE) -> np.ndarray | None:
     """(N, 3) float32 answers for all rows, zeros where there is none; None in every process but the first.
 
