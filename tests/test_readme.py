@@ -62,10 +62,10 @@ def test_commands_of_scripts_have_the_flags_that_they_use(command):
 
 NOT_HERE = (
     "torchrun", "vit_b16", "cuda", "roberta", "bernice", "saved_models/teacher/teacher", "configs/", "ViT_L16",
-    "5_fold_cross", "fine_tune_FI", "test_github",
+    "5_fold_cross", "fine_tune_FI", "test_github", "scripts/bench.py",
 )  # fmt: skip
 """What commands name that need another launcher (two processes: test_main.py), pretrained encoders from a hub, a GPU,
-published students, or what tests/scripts make for themselves (label_tweets, train_teacher, benchmarks)."""
+published students, or what tests/scripts make for themselves (label_tweets, train_teacher, benchmarks, bench)."""
 SMALL_NETS = ["--image_net", "small", "--image_weights", "none", "--text_net", "small", "--text_weights", "none"]
 SHORT = "--epoch 1 --num_train_iter 2 --batch_size 4 --uratio 2 --text_length 32 --num_workers 0".split()
 FEWER = {"51,201,600": "30", "1,2,3,4,5": "1", "supervised,fixmatch,scrd": "supervised,fixmatch"}

@@ -18,7 +18,7 @@ def mvsa(folder: Path, header: str) -> Path:
 
 
 def test_every_layout_is_found_by_its_name() -> None:
-    known = {"class_folders", "clmlf", "mvsa_folds", "mvsa_multiple", "mvsa_single", "scrd", "table"}
+    known = {"class_folders", "clmlf", "data_key", "mvsa_folds", "mvsa_multiple", "mvsa_single", "scrd", "table"}
     others = {"mhp", "micd", "mmsd2", "msd", "tir", "tir_image", "tir_text", "twitter15", "twitter17"}
     emotions = {"flickr_emotion", "reddit_emotion", "tumemo"}
     crawls = {"twitter_v2", "t4sa_crawl", "t4sa_variant", "webdataset"}

@@ -164,7 +164,7 @@ def test_scrd_holds_no_parameter_that_its_answer_does_not_use(decoupling, select
     assert isinstance(prediction, FullPrediction)
     heads = (prediction.logits, prediction.text_logits, prediction.image_logits, prediction.common_logits)
     loss = sum(head.sum() for head in heads) + sum(part.sum() for part in prediction.parts.values())
-    loss.backward()
+    (loss + prediction.features.sum()).backward()
     assert [name for name, value in net.named_parameters() if value.grad is None] == []
     assert ("rebuilt_text" in prediction.parts) == decoupling
 

@@ -93,9 +93,9 @@ def test_without_selection_all_parts_that_are_there_count_the_same():
 
 
 @pytest.mark.parametrize("how", ["soft", "gumbel"])
-def test_the_classification_loss_alone_teaches_the_selection(how):
+def test_the_classification_loss_alone_teaches_the_selection_of_a_fused_answer(how):
     """The fault of the released code: there the selection stays at its random start."""
-    net = tiny_net("scrd", selection=how)[0].train()
+    net = tiny_net("scrd", selection=how, decision="fused")[0].train()
     batch = tiny_posts()
     cross_entropy(net(batch).logits, batch.label).backward()
     for parameter in net.selection.choose.parameters():
