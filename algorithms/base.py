@@ -82,8 +82,7 @@ class Algorithm(nn.Module, ABC):
     first step of every epoch, and its momentum is --ema_m from the first step on. `replicated` names those parts of
     the state (buffers, or modules of buffers) that every process updates alike, from what `algorithms.gather` gives it,
     and that pass over posts whose prediction is not finite: the trainer neither restores nor shares them, so their size
-    costs it nothing. With `reads_teacher` the posts must have the probabilities
-    of a text teacher.
+    costs it nothing.
     """
 
     name: ClassVar[str]
@@ -119,9 +118,10 @@ class Algorithm(nn.Module, ABC):
         self._answered: list[tuple[Batch, Prediction]] = []  # with a gradient, in this step
 
     @classmethod
-    def reads_teacher(cls, options: Any) -> bool:
-        """Whether, with these options, the posts must have the probabilities of a text teacher."""
-        return False
+    def asks_teacher(cls, options: Any) -> str:
+        """The flag by which, with these options, posts must have the probabilities of a text teacher; "" where they
+        need not."""
+        return ""
 
     @property
     def teacher(self) -> nn.Module:

@@ -92,9 +92,9 @@ class Distillation(Algorithm):
         self.register_buffer("answered", torch.ones(self.num_classes))
 
     @classmethod
-    def reads_teacher(cls, options: Any) -> bool:
+    def asks_teacher(cls, options: Any) -> str:
         """See Algorithm."""
-        return True
+        return "--algorithm distillation"
 
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""

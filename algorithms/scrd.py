@@ -109,9 +109,9 @@ class Scrd(Algorithm):
         self.thresholds = ClassThreshold(task.num_classes, floor=LEAST_THRESHOLD)
 
     @classmethod
-    def reads_teacher(cls, options: Any) -> bool:
+    def asks_teacher(cls, options: Any) -> str:
         """See Algorithm."""
-        return bool(options.teacher_weight > 0)
+        return "--teacher_weight" if options.teacher_weight else ""
 
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""

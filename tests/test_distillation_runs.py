@@ -84,4 +84,5 @@ def test_posts_without_a_teacher_are_refused(tmp_path: Path) -> None:
     words = ("--train_data_dir", table, "--cache_dir", tmp_path / "cache", "--save_dir", tmp_path, "--num_labels", 4)
     said = run_main(*words, "--algorithm", "distillation", "--net", "text").sentence
     assert "learns from a text teacher's answers" in said and "scripts/label_tweets.py" in said
+    assert "--teacher_weight learns from" in run_main(*words, "--teacher_weight", 1).sentence
     assert "has no teacher's answers" in run_main(*words, "--labels_from", "teacher").sentence

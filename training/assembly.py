@@ -169,7 +169,7 @@ class Assembly:
 
     def _teacher_meta(self) -> dict[str, str]:
         """What the text teacher said, where the algorithm learns from it: it may be written anew between two runs."""
-        if not algorithms.find(self.options.run.algorithm).reads_teacher(self.options.algorithm):
+        if not algorithms.find(self.options.run.algorithm).asks_teacher(self.options.algorithm):
             return {}
         return {"teacher": self.store.teacher_fingerprint}
 
@@ -190,9 +190,10 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
     if not processes.first:
         processes.barrier()
     store = open_posts(options.data, options.world)
-    if algorithms.find(options.run.algorithm).reads_teacher(options.algorithm) and store.teacher is None:
+    asking = algorithms.find(options.run.algorithm).asks_teacher(options.algorithm)
+    if asking and store.teacher is None:
         raise ValueError(
-            f"--algorithm {options.run.algorithm} learns from a text teacher's answers, and {store.path} has none: "
+            f"{asking} learns from a text teacher's answers, and {store.path} has none: "
             f"have them written by scripts/label_tweets.py {store.path}"
         )
     split = _split(options, store)

@@ -97,7 +97,7 @@ def views(
 def views_for(name: str, labelled: Batch, unlabelled: Batch) -> tuple[dict[str, Batch], dict[str, Batch]]:
     """The views of both that the algorithm declares."""
     kind = algorithms.find(name)
-    if kind.reads_teacher(kind.Options()):
+    if kind.asks_teacher(kind.Options()):
         labelled, unlabelled = taught(labelled), taught(unlabelled)
     return views(labelled, 1, names=kind.labelled_views), views(unlabelled, 2, names=kind.unlabelled_views)
 

@@ -229,7 +229,7 @@ def test_a_text_teacher_is_learned_as_far_as_it_is_trusted():
 
 def test_only_with_a_weight_a_text_teacher_is_read_and_it_adds_to_the_total():
     kind = algorithms.find("scrd")
-    assert not kind.reads_teacher(kind.Options()) and kind.reads_teacher(kind.Options(teacher_weight=0.5))
+    assert [kind.asks_teacher(kind.Options(teacher_weight=w)) for w in (0, 0.5)] == ["", "--teacher_weight"]
     known, unknown = batches()
     unknown = {name: replace(batch, teacher=torch.full((len(batch), 3), 0.1).index_fill_(1, torch.tensor(2), 0.8))
                for name, batch in unknown.items()}  # fmt: skip
