@@ -83,8 +83,8 @@ class Scrd(Algorithm):
         selection_temperature: float = 0.5
         """Temperature of the target of that loss."""
         teacher_weight: float = 0.0
-        """Weight of what a text teacher (scripts/label_tweets.py) says of unlabelled posts, learned by the image's and
-        the final head; 0: it is not asked."""
+        """Weight of what a text teacher (scripts/label_tweets.py) says of unlabelled posts, learned by the final answer
+        and by the image's head; 0: it is not asked."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -265,8 +265,8 @@ class Scrd(Algorithm):
         return decoupling.cycle(parts, present) + decoupling.reconstruction(parts, present) + 0.1 * shape
 
     def teacher_loss(self, learner: FullPrediction, target: FullPrediction, batch: Batch) -> Tensor:
-        """L_T: the final and the image's head learn what a text teacher says, as far as it is to be trusted. The text's
-        own head does not: it would add to the answer what the teacher has said once already."""
+        """L_T: the final answer learns what a text teacher says, as far as it is to be trusted, and the image's head once
+        more by itself, since nothing else tells it what the text knows."""
         if not self.options.teacher_weight or batch.teacher is None:
             return learner.logits.new_zeros(())
         weight = trust(batch.teacher, target.logits.softmax(dim=1), learner.logits.softmax(dim=1))

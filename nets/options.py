@@ -52,7 +52,8 @@ class NetOptions:
     decoupling: bool = True
     """SCRD's net: divide each modality into a private and a common part."""
     selection: Literal["soft", "gumbel", "none"] = "soft"
-    """SCRD's net: parts weigh by their probability to decide, one is drawn and taken alone, or all count the same."""
+    """SCRD's net: parts weigh by their probability to decide, one is drawn to decide, or all count the same. With
+    --decision fused the drawn one counts alone, else three times as much as the other."""
     decision: Literal["sum", "fused"] = "sum"
     """SCRD's net: the answer is the sum of what text and image say by themselves, as the selection weighs them, or what
     a classifier reads in the parts fused by attention."""

@@ -16,9 +16,9 @@ from nets.selection import ModalSelection, witness_weights
 class ScrdNet(PostNet):
     """Decoupled parts, a trained modal selection, and heads for text, image, the common part and the whole.
 
-    What differs from the released code is what made its claims untrue there: the selection gets a gradient, the final
-    classifier is its own, the deciding part asks the two others rather than itself, heads have one layer, as a few
-    hundred labels are learned by heart by two, and a missing modality is left out of every sum.
+    What differs from the released code is what made its claims untrue there: the selection is trained, heads have one
+    layer, as a few hundred labels are learned by heart by two, a missing modality is left out of every sum, and where
+    the fused part answers, its classifier is its own and the deciding part asks the two others rather than itself.
 
     The final answer is, by default, the sum of what text and image say by themselves, weighed by the selection: a
     product of experts (Hinton, Neural Computation 2002), which is what two witnesses who do not know of each other tell

@@ -38,7 +38,8 @@ def resolve(options: Options) -> Options:
     net = _fill_for(
         kind,
         net,
-        image_net=_image_net(options.net, small),
+        # only where it is asked for: it reads the file of the weights, which may be gone when a run ends
+        image_net=_image_net(options.net, small) if options.net.image_net == "auto" else options.net.image_net,
         text_net=kind.small_text if small and not options.net.text_weights else kind.pretrained_text,
         image_weights="none" if small else "",
         text_weights="none" if small or options.net.text_net == FASTTEXT else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,9 @@ NAMES = {
 @pytest.mark.parametrize("line, name", NAMES.items())
 def test_a_run_is_called_by_what_makes_it_another_method(line: str, name: str, tmp_path: Path):
     assert _name(resolve(parse([*line.split(), "--save_dir", str(tmp_path)]))) == name
+
+
+def test_a_run_is_called_the_same_where_its_weights_are_gone(tmp_path: Path):
+    options = resolve(parse(["--algorithm", "fixmatch", "--image_net", "resnet18", "--save_dir", str(tmp_path)]))
+    gone = replace(options, net=replace(options.net, image_weights=str(tmp_path / "gone.safetensors")))
+    assert _name(gone) == _name(options)
