@@ -265,8 +265,8 @@ class Scrd(Algorithm):
         return decoupling.cycle(parts, present) + decoupling.reconstruction(parts, present) + 0.1 * shape
 
     def teacher_loss(self, learner: FullPrediction, target: FullPrediction, batch: Batch) -> Tensor:
-        """L_T: the final answer learns what a text teacher says, as far as it is to be trusted, and the image's head once
-        more by itself, since nothing else tells it what the text knows."""
+        """L_T: the final answer learns what a text teacher says, as far as it is to be trusted, and the image's head
+        once more by itself, since nothing else tells it what the text knows."""
         if not self.options.teacher_weight or batch.teacher is None:
             return learner.logits.new_zeros(())
         weight = trust(batch.teacher, target.logits.softmax(dim=1), learner.logits.softmax(dim=1))
