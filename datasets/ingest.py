@@ -24,7 +24,7 @@ from datasets.images import ImageRefused, Shrunk, shrink_and_compare
 from datasets.ingest_progress import Progress, Quarantine
 from datasets.options import CrawlOptions, DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
-from datasets.readers import ReaderOptions, find, recognise
+from datasets.readers import Reader, ReaderOptions, find, recognise
 from datasets.seeds import generator
 from datasets.store import PostStore, StoreWriter, is_store, set_columns
 from datasets.store_format import FORMAT
@@ -176,14 +176,21 @@ def open_source(
     a crawl are kept. Raises ValueError as readers do.
     """
     path = Path(path)
-    if options.dataset == "store" or (options.dataset == "auto" and is_store(path)):
+    layout = _layout(path, options)
+    if layout is None:
         store = PostStore(path)
         return store.posts(), store.classes
-    layout = recognise(path) if options.dataset == "auto" else find(options.dataset)
     columns = (options.id_column, options.text_column, options.image_column, options.label_column)
     reader = layout()
     reading = ReaderOptions(*columns, labels_needed=labels_needed, crawl=crawl or CrawlOptions())
     return reader.read(path, reading), reader.classes
+
+
+def _layout(path: Path, options: DataOptions) -> type[Reader] | None:
+    """What reads the posts at `path`; None: they are a post store."""
+    if options.dataset == "store" or (options.dataset == "auto" and is_store(path)):
+        return None
+    return recognise(path) if options.dataset == "auto" else find(options.dataset)
 
 
 def source_paths(options: DataOptions) -> list[tuple[Path, str | None]]:
@@ -319,8 +326,10 @@ def _key(
     for file in code:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     for place, _ in places:
-        for line in _listing(place, Path(options.cache_dir).resolve()):
-            digest.update(line.encode("utf-8", errors="surrogateescape"))
+        layout = _layout(place, options)
+        for source in layout.sources(place) if layout is not None else [place]:
+            for line in _listing(source, Path(options.cache_dir).resolve()):
+                digest.update(line.encode("utf-8", errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig
 
-from nets.encoders import TEXT_NAMES
+from nets.encoders import TEXT_NAMES, longest_text
 from nets.fasttext import FastTextEncoder
 from nets.options import FASTTEXT, NetOptions
 from nets.post_net import Encoders, PostNet
@@ -136,11 +136,28 @@ def _text_encoder(kind: type[PostNet], options: NetOptions, num_classes: int, vo
     source, tokens = text_source(options), _tokens(kind, options)
     if options.text_net == FASTTEXT:
         return FastTextEncoder(vocabulary, tokens=tokens)
-    if not source and options.text_net != "small":
-        config = _hub_config(hub_name(options))
-    else:
-        config = kind.small_config(vocabulary, text_length)
-    return kind.text_encoder(source or config, options.text_pooling, num_classes, tokens)
+    made_of = source or _new_config(kind, options, vocabulary, text_length)
+    return kind.text_encoder(made_of, options.text_pooling, num_classes, tokens)
+
+
+def _new_config(kind: type[PostNet], options: NetOptions, vocabulary: int, text_length: int) -> PretrainedConfig:
+    """The configuration of a transformer from scratch."""
+    if options.text_net != "small":
+        return _hub_config(hub_name(options))
+    return kind.small_config(vocabulary, text_length)
+
+
+def read_length(options: NetOptions, text_length: int) -> int:
+    """Tokens of texts of `text_length` that the net of resolved `options` reads, without making the net.
+
+    Raises ValueError where the net cuts texts and its configuration is not to be had.
+    """
+    kind = find(options.net)
+    if not kind.cuts_texts:
+        return text_length
+    source = text_source(options)
+    config = _hub_config(source) if source else _new_config(kind, options, 1, text_length)  # whatever the vocabulary
+    return min(text_length, longest_text(config))
 
 
 def _hub_config(name: str) -> PretrainedConfig:

@@ -69,6 +69,7 @@ class EarlyNet(PostNet):
 
     small_text = "small"
     image_from_text = True
+    cuts_texts = True
     freezable: ClassVar[tuple[str, ...]] = ()
     ignores: ClassVar[tuple[str, ...]] = (
         "feature_dim", "text_pooling", "image_net", "image_weights", "batch_norm",
@@ -129,11 +130,6 @@ class EarlyNet(PostNet):
         first = torch.where(here, text.tokens[:, 0], self.start.to(text.tokens.dtype))
         tokens = torch.cat([first.unsqueeze(1), text.tokens[:, 1:]], dim=1)
         return tokens, torch.cat([torch.ones_like(here), text.mask[:, 1:]], dim=1)
-
-    @property
-    def longest_text(self) -> int | None:
-        """See PostNet."""
-        return self.encoders.layouts["text"].count
 
     @torch.no_grad()
     def begin_with(self, first: int, last: int) -> None:

@@ -94,7 +94,8 @@ class PostNet(nn.Module, ABC):
     What sets it apart from nets of two encoders: `pretrained_text` is the text net that it has by default, on the
     synthetic world `small_text`; `freezable` are the encoders that may be frozen; with `image_from_text` the encoder of
     images comes out of what the text net's weights hold; with `regions` its images are regions that a detector has
-    found; `ignores` are options of the net that are none of its own.
+    found; with `cuts_texts` a text has no more tokens than its transformer has places; `ignores` are options of the net
+    that are none of its own.
 
     Args:
         encoders: what it reads posts with.
@@ -112,6 +113,7 @@ class PostNet(nn.Module, ABC):
     freezable: ClassVar[tuple[str, ...]] = MODALITIES
     image_from_text: ClassVar[bool] = False
     regions: ClassVar[bool] = False
+    cuts_texts: ClassVar[bool] = False
     ignores: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -160,7 +162,7 @@ class PostNet(nn.Module, ABC):
     @property
     def longest_text(self) -> int | None:
         """Tokens of a text that it can read at most, where it has a limit that texts must be cut to."""
-        return None
+        return self.encoders.layouts["text"].count if self.cuts_texts else None
 
     def begin_with(self, first: int, last: int) -> None:
         """Told once, of a new net: the ids of the tokens that every text begins and ends with."""

@@ -114,7 +114,12 @@ def state(job: Job) -> State:
 
 def _changed(saved: Mapping[str, Any], asked: Options) -> list[str]:
     """Options that differ, each as "lr: 0.001, now 0.01". A flag that did not exist then had its default."""
-    now, usual = flat_options(resolve(asked)), _defaults(asked)
+    from nets.build import read_length  # slow to import, and not needed where no run is there
+
+    resolved, usual = resolve(asked), _defaults(asked)
+    now = flat_options(resolved)
+    if saved.get("text_length", now["text_length"]) < now["text_length"]:  # the net may have cut it
+        now["text_length"] = read_length(resolved.net, now["text_length"])
     left_open = {"image_size"} if not now["image_size"] else set()  # then the weights say it
     left_open |= {"num_train_iter"} if now["num_train_iter"] < 0 else set()  # then the number of labelled posts does
     names = [name for name in now if name not in ANYWHERE | left_open]

@@ -61,6 +61,12 @@ class Reader(ABC):
     def recognises(cls, path: Path) -> bool:
         """Whether `path` looks like this layout, from names and first lines alone. Never raises."""
 
+    @classmethod
+    def sources(cls, path: Path) -> list[Path]:
+        """Files and folders, of those that are there, from which `read` makes the posts of `path`: where one of them
+        has changed or another has come, a store of these posts is made anew. Never raises."""
+        return [path]
+
     @abstractmethod
     def read(self, path: Path, options: ReaderOptions) -> Iterator[Post]:
         """The posts, in an order that depends on the content only."""

@@ -33,6 +33,7 @@ FOLD = "10-flod-1"
 VALIDATION = {"dev.json": LABELS, "valid.json": msd.CLASSES}
 """The validation file, whose name differs between the sentiment and the sarcasm sets."""
 LABEL = "emotion_label"
+IMAGES = "dataset_image"
 
 
 def _lists(path: Path) -> Path:
@@ -40,15 +41,28 @@ def _lists(path: Path) -> Path:
     return path / FOLD if (path / FOLD).is_dir() else path
 
 
+def _images(folder: Path) -> Path:
+    """The folder of the images, beside the lists or in the folder above."""
+    places = (folder / IMAGES, folder.resolve().parent / IMAGES)
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+def _paraphrase_file(path: Path) -> Path | None:
+    """The list of back-translated texts, called after the data set, in `path` or above; none is no fault."""
+    found = (
+        file
+        for folder in (path, path.resolve().parent)
+        for file in sorted((*folder.glob("*_translation.json"), *folder.glob("HFM.json")))
+    )
+    return next(found, None)
+
+
 def _paraphrases(path: Path) -> dict[str, str]:
-    """The back-translated texts by id, from the list called after the data set in `path` or above; none is no fault."""
-    for folder in (path, path.resolve().parent):
-        for file in sorted((*folder.glob("*_translation.json"), *folder.glob("HFM.json"))):
-            found = (
-                (as_string((row or {}).get(key)) for key in ("id", "text_translation")) for _, row in json_rows(file)
-            )
-            return {identifier: text for identifier, text in found if identifier and text}
-    return {}
+    """The back-translated texts by id."""
+    file = _paraphrase_file(path)
+    rows = json_rows(file) if file is not None else ()
+    found = ((as_string((row or {}).get(key)) for key in ("id", "text_translation")) for _, row in rows)
+    return {identifier: text for identifier, text in found if identifier and text}
 
 
 def _post(row: Row, split: str, labels: tuple[str, ...], images: Path, paraphrases: Mapping[str, str]) -> Post:
@@ -84,6 +98,16 @@ class Clmlf(Reader):
         is_list = start.lstrip().startswith(b"[") and LABEL.encode() in start
         return is_list and find_file(folder, *VALIDATION) is not None
 
+    @classmethod
+    def sources(cls, path: Path) -> list[Path]:
+        """The folder, and what `read` takes from the one above: the images, and the back-translated texts."""
+        folder = _lists(path)
+        above = folder.resolve().parent
+        if above == path.resolve():  # the lists are in FOLD, and all that is read is below `path`
+            return [path]
+        beside = (_images(folder), _paraphrase_file(folder))
+        return [path, *(place for place in beside if place is not None and place.parent == above)]
+
     def read(self, path: Path, options: ReaderOptions) -> Iterator[Post]:
         """The posts of training, validation and test in the order of the lists. Sets `classes`."""
         require_folder(path)
@@ -99,9 +123,7 @@ class Clmlf(Reader):
         return self._posts(folder, files, labels)
 
     def _posts(self, folder: Path, files: dict[Path, str], labels: tuple[str, ...]) -> Iterator[Post]:
-        places = (folder / "dataset_image", folder.resolve().parent / "dataset_image")
-        images = next((place for place in places if place.is_dir()), places[0])
-        paraphrases = _paraphrases(folder)
+        images, paraphrases = _images(folder), _paraphrases(folder)
         for file, split in files.items():
             make = partial(_post, split=split, labels=labels, images=images, paraphrases=paraphrases)
             yield from posts_of(json_rows(file), make)

@@ -89,6 +89,13 @@ class DataKey(Reader):
         """Whether it is one of the tables by its name; that of MICD is its own authors' too."""
         return path.is_file() and path.name in KEYS and path.name != micd.PAIRS
 
+    @classmethod
+    def sources(cls, path: Path) -> list[Path]:
+        """The table, its images and the table of posts that are text alone."""
+        key = KEYS.get(path.name)
+        beside = [path.parent / name for name in (key.images, key.texts) if name] if key else []
+        return [path, *(place for place in beside if place.exists())]
+
     def read(self, path: Path, options: ReaderOptions) -> Iterator[Post]:
         """The posts in the order of the table, then those that are text alone. Sets `classes`."""
         if path.name not in KEYS or not path.is_file():

@@ -65,6 +65,12 @@ class Micd(Reader):
         """Whether one of the tables is there, or is what the path names."""
         return any(_table(path, name) is not None for name in (PAIRS, TEXTS))
 
+    @classmethod
+    def sources(cls, path: Path) -> list[Path]:
+        """The folder, or the one table and its images."""
+        images = find_folder(path.parent, *IMAGES)
+        return [path, images] if path.name == PAIRS and path.is_file() and images.is_dir() else [path]
+
     def read(self, path: Path, options: ReaderOptions) -> Iterator[Post]:
         """The posts in the order of the tables, those with an image first."""
         pairs, texts = _table(path, PAIRS), _table(path, TEXTS)

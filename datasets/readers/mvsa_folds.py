@@ -81,6 +81,12 @@ class MvsaFolds(Reader):
         folder = _parts(path)[0]
         return (folder / PAIRS).is_file() and not (folder / LABEL_FILE).is_file()
 
+    @classmethod
+    def sources(cls, path: Path) -> list[Path]:
+        """The whole folder, also where a fold's file is named."""
+        folder = _parts(path)[0]
+        return [folder if (folder / PAIRS).is_file() else path]
+
     def read(self, path: Path, options: ReaderOptions) -> Iterator[Post]:
         """The posts in the order of the list."""
         folder, fold = _parts(path)

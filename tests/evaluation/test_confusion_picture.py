@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.confusion_picture import CELL, DARKEST, TOP, confusion_picture
+from datasets.readers.tir import CLASSES
+from evaluation.confusion_picture import CELL, DARKEST, GAP, TOP, confusion_picture
 
 
 def test_a_cell_is_as_dark_as_its_share_of_the_row():
@@ -17,7 +18,7 @@ def test_a_cell_is_as_dark_as_its_share_of_the_row():
 
 
 def test_every_cell_and_every_name_says_something():
-    picture = confusion_picture([[0, 0], [3, 1]], ["a", "a rather long name"])
+    picture = confusion_picture([[0, 0], [3, 1]], ["a", "a short name"])
     left = picture.shape[1] - 2 * CELL
     for row in (0, 1):
         assert picture[TOP + row * CELL : TOP + (row + 1) * CELL, :left].std() > 0
@@ -26,3 +27,14 @@ def test_every_cell_and_every_name_says_something():
             assert cell.std() > 0
     names = picture[TOP + CELL :, :left]
     assert (names[:, 0] == 255).all(), "the longest name has room"
+
+
+def test_long_names_of_the_predicted_classes_stand_apart():
+    picture = confusion_picture(np.eye(4), CLASSES)
+    side = (picture.shape[0] - TOP) // 4
+    left = picture.shape[1] - 4 * side
+    assert side > CELL and picture.shape[0] == TOP + 4 * side
+    for column in range(4):
+        name = picture[:TOP, left + column * side :][:, :side]
+        assert name.std() > 0
+        assert (name[:, : GAP - 1] == 255).all() and (name[:, 1 - GAP :] == 255).all()

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from training.command_line import parse, save_options
 from training.defaults import resolve
@@ -92,6 +93,21 @@ def test_a_flag_that_is_newer_than_a_run_had_its_default(tmp_path: Path) -> None
     assert state(job) == "done"
     with pytest.raises(ValueError, match=r"\(warmup: 0.05, now 0.1\)"):
         state(one_job(tmp_path, "--warmup", "0.1"))
+
+
+@pytest.mark.parametrize(("flags", "cut"), [("--fusion vilt", 40), ("--fusion mmbt", 128), ("--net concat", 128)])
+def test_a_text_is_as_long_as_the_net_can_read(tmp_path: Path, flags: str, cut: int) -> None:
+    """A run saves the length that its net read; a length of its own is another run's still."""
+    job = one_job(tmp_path, *flags.split())
+    keep(job, finished=True)
+    saved = yaml.safe_load(job.folder.options.read_text())
+    for length in (cut, 20):
+        job.folder.options.write_text(yaml.safe_dump({**saved, "text_length": length}))
+        if length == cut:
+            assert state(job) == "done"
+        else:
+            with pytest.raises(ValueError, match=rf"\(text_length: 20, now {cut}\)"):
+                state(job)
 
 
 def test_last_words(tmp_path: Path) -> None:
