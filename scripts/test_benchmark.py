@@ -25,7 +25,7 @@ class ModelTestOptions(BenchmarkOptions):
     benchmark: Annotated[str, tyro.conf.arg(aliases=["-b"])] = ""
     """5agree, 4agree, 3agree, FI_complete, emotion_ROI_test (also _train, _complete) or twitter_testing_2."""
     dir: str = ""
-    """The benchmark's folder below --benchmark_dir, where it is not the published one; not with --five_fold."""
+    """The benchmark's folder below --benchmark_dir, where it is not the published one; only with --model."""
     five_fold: bool = False
     """Test the nets that 5_fold_cross.py left, each on its fold, instead of --model."""
     FI_split: bool = False
