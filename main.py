@@ -76,15 +76,21 @@ def attempt(options: Options, argv: list[str], after: After | None = None, watch
     """`main` for options that were read already from the command line `argv`."""
     warnings.simplefilter("default", UserWarning)
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+    folder = Path(options.run.save_dir) / options.run.save_name
+    return told("main.py", lambda: run(options, argv, after, watch), folder, "go on with --resume")
+
+
+def told(script: str, work: Callable[[], int], folder: Path, then: str) -> int:
+    """The exit code of `work`. A user's mistake, or what the disk has against writing, is one sentence on stderr and
+    exit code 2; of the disk's, `folder` is named where the error names no file, and what to do `then`."""
     try:
-        return run(options, argv, after, watch)
+        return work()
     except ValueError as error:
-        print(f"main.py: {error}", file=sys.stderr)
+        print(f"{script}: {error}", file=sys.stderr)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        where = error.filename or Path(options.run.save_dir) / options.run.save_name
-        print(f"main.py: {where}: {error.strerror}; see to it and go on with --resume", file=sys.stderr)
+        print(f"{script}: {error.filename or folder}: {error.strerror}; see to it and {then}", file=sys.stderr)
     return 2
 
 

@@ -82,6 +82,16 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def new_result(path: Path, advice: str = "") -> Iterator[Path]:
+    """`new_file` for what a person asked for. Raises ValueError, which ends in the `advice`, where the disk refuses."""
+    try:
+        with new_file(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror or error}{advice}") from error
+
+
+@contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Only one process at a time makes the cache folder `path`; what a killed one left is cleared away.
 

@@ -14,10 +14,15 @@ from evaluation.benchmarks import Benchmark, Examples
 from evaluation.benchmarks.fi import FI, SPLITS, read_split
 from evaluation.image_answers import image_answers
 from evaluation.two_classes import two_class_accuracy
+from nets.encoders import weights_metadata
 from nets.student import load_student
 
 SEED = 42
 """That of the published folds."""
+FOLDS = 5
+"""Folds that are published."""
+FOLDS_KEY = "folds"
+"""Metadata of a fold's net: into how many folds its benchmark was cut."""
 
 
 def stratified_folds(label: np.ndarray, folds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -41,12 +46,24 @@ class SavedFold:
     test: Examples
 
 
-def saved_folds(benchmark: Benchmark, root: Path, folder: str = "", folds: int = 5) -> Iterator[SavedFold]:
-    """What scripts/5_fold_cross.py left for a benchmark, in its folder or in `folder` below `root`."""
-    examples = benchmark.read(root, folder)
-    models = root / (folder or benchmark.folder) / "models" / benchmark.name
-    for fold, (_, test) in enumerate(stratified_folds(examples.label, folds)):
-        yield SavedFold(fold, _saved_model(models, f"fold_{fold}"), examples.take(test))
+def saved_folds(benchmark: Benchmark, root: Path) -> list[SavedFold]:
+    """What scripts/5_fold_cross.py left for a benchmark, in its folder below `root`.
+
+    Raises ValueError where a net is missing or is not one of FOLDS folds: it may have learned from the images that it
+    would be tested on. A file of Keras does not say, and is taken for a published one.
+    """
+    examples = benchmark.read(root)
+    models = root / benchmark.folder / "models" / benchmark.name
+    files = [_saved_model(models, f"fold_{fold}") for fold in range(FOLDS)]
+    for file in files:
+        said = weights_metadata(file).get(FOLDS_KEY) if file.suffix == ".safetensors" else str(FOLDS)
+        if said != str(FOLDS):
+            raise ValueError(
+                f"{file} is of {said or 'an unknown number of'} folds, and --five_fold tests nets of {FOLDS}: train "
+                f"them with scripts/5_fold_cross.py -b {benchmark.name} --K {FOLDS}"
+            )
+    tests = [examples.take(test) for _, test in stratified_folds(examples.label, FOLDS)]
+    return [SavedFold(fold, file, test) for fold, (file, test) in enumerate(zip(files, tests, strict=True))]
 
 
 def saved_splits(root: Path) -> Iterator[SavedFold]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from datasets.folders import new_result
 from evaluation.metrics import class_f1
 
 METRICS = (
@@ -57,14 +57,5 @@ def write_classes(path: Path, ids: Sequence[str], label: np.ndarray, prediction:
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
     """The file appears whole or not at all. Raises ValueError where it cannot be written."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerows([header, *rows])
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be written: {error.strerror or error}; see --results_dir") from error
+    with new_result(path, "; see --results_dir") as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])

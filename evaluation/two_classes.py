@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from datasets.folders import new_result
 from evaluation.intervals import Interval, McNemar, bootstrap_auc, bootstrap_confusion, bootstrap_macro_f1, mcnemar
 from evaluation.metrics import accuracy, class_f1, confusion_matrix
 
@@ -79,13 +79,8 @@ def write_answers(path: Path, probabilities: np.ndarray) -> Path:
     Raises ValueError where it cannot be written.
     """
     lines = [",".join(COLUMNS), *(",".join(map(str, row)) for row in probabilities.astype(np.float32))]
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
+    with new_result(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 

@@ -57,6 +57,15 @@ def read_weights(path: str, flag: str = "--image_weights") -> tuple[dict[str, Te
     return weights, {}
 
 
+def weights_metadata(file: Path) -> dict[str, str]:
+    """What a .safetensors file says of itself. Raises ValueError where it cannot be read."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return dict(opened.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{file}: not a readable file of weights ({error})") from error
+
+
 def image_weights_net(path: str) -> str:
     """The timm name that a weights file says it belongs to (metadata `timm`), or ''."""
     return read_weights(path)[1].get("timm", "") if path not in ("", "none") else ""

@@ -25,12 +25,11 @@ def start(script: str, flags: type[Flags], run_of: Callable[[Flags], PublishedRu
     try:
         run = run_of(given)
         words = run.argv()
-        if run.load:
-            print(_record(run).evaluate_saved(house.read_options(words, CONFIG)))
-            return 0
     except ValueError as error:
         print(f"{script}: {error}", file=sys.stderr)
         return 2
+    if run.load:
+        return house.told(script, lambda: _evaluate(run, words), run.file("net.pth").parent, "start it again")
     # what is heavy is imported when the options have been read
     return house.main(
         words,
@@ -38,6 +37,12 @@ def start(script: str, flags: type[Flags], run_of: Callable[[Flags], PublishedRu
         after=lambda *finished: _record(run).after(*finished),
         watch=lambda *evaluated: _record(run).watch(*evaluated),
     )
+
+
+def _evaluate(run: PublishedRun, words: list[str]) -> int:
+    """Evaluate the saved weights of `run`, which is `words` of main.py."""
+    print(_record(run).evaluate_saved(house.read_options(words, CONFIG)))
+    return 0
 
 
 def _record(run: PublishedRun) -> Any:

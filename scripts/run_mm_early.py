@@ -44,8 +44,15 @@ class EarlyFlags(TextFlags, ImageFlags, LossFlags, PublishedFlags):
     """MMBT: image encoder, any that main.py --image_net knows."""
 
 
+READ_BY = {"img_model_name": "mmbt", "img_weights": "mmbt", "region_features": "lxmert"}
+"""Flags that one model alone reads."""
+
+
 def run_of(flags: EarlyFlags) -> PublishedRun:
-    """The run that the flags stand for."""
+    """The run that the flags stand for. Raises ValueError for a flag that its model does not read."""
+    for name, model in READ_BY.items():
+        if flags.model != model and getattr(flags, name) != getattr(EarlyFlags, name):
+            raise ValueError(f"--{name} is read by --model {model} alone, not by {flags.model}: leave it out")
     warn_of_dead_flags(flags, "use_loss_correction")
     text = flags.txt_model_name or ("bert" if flags.model == "mmbt" else "auto")
     words = ["--net", flags.model, *text_words(text, flags), *flags.loss_words]

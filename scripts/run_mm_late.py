@@ -52,7 +52,9 @@ class LateFlags(TextFlags, ImageFlags, LossFlags, PublishedFlags):
 
 
 def run_of(flags: LateFlags) -> PublishedRun:
-    """The run that the flags stand for."""
+    """The run that the flags stand for. Raises ValueError for a number of posts that cannot be."""
+    if flags.nsamples < 1 and flags.nsamples != -1:
+        raise ValueError(f"--nsamples {flags.nsamples} must be 1 or more, or -1 for all posts")
     warn_of_dead_flags(flags, "use_iadds_loss", "beta_iadds", "use_loss_correction")
     fusion = FUSIONS.get(flags.fusion_name, flags.fusion_name)
     models = file_name(flags.txt_model_name, flags.img_model_name, flags.fusion_name)

@@ -25,7 +25,7 @@ class ModelTestOptions(BenchmarkOptions):
     benchmark: Annotated[str, tyro.conf.arg(aliases=["-b"])] = ""
     """5agree, 4agree, 3agree, FI_complete, emotion_ROI_test (also _train, _complete) or twitter_testing_2."""
     dir: str = ""
-    """The benchmark's folder below --benchmark_dir, where it is not the published one."""
+    """The benchmark's folder below --benchmark_dir, where it is not the published one; only with --model."""
     five_fold: bool = False
     """Test the nets that 5_fold_cross.py left, each on its fold, instead of --model."""
     FI_split: bool = False
@@ -46,8 +46,19 @@ class ModelTestOptions(BenchmarkOptions):
             raise ValueError("-b: name a benchmark")
         if not self.model and not (self.five_fold or self.FI_split):
             raise ValueError("-m: name a model")
-        if (self.five_fold or self.FI_split) and (self.model or self.against):
-            raise ValueError("--five_fold and --FI_split test what fine-tuning left: leave out -m and --against")
+        if self.five_fold or self.FI_split:
+            self._refuse_unread()
+
+    def _refuse_unread(self) -> None:
+        """Raise ValueError for an option that the test of fine-tuned nets does not read."""
+        test = "--five_fold" if self.five_fold else "--FI_split"
+        unread = {
+            "model": "-m", "against": "--against", "dir": "--dir", "seed": "--seed", "models_dir": "--models_dir",
+            "predictions_dir": "--predictions_dir", **({"benchmark": "-b"} if self.FI_split else {}),
+        }  # fmt: skip
+        given = [flag for name, flag in unread.items() if getattr(self, name) != getattr(type(self), name)]
+        if given:
+            raise ValueError(f"{test} tests what fine-tuning left, where it was left: leave out {' and '.join(given)}")
 
 
 def main(options: ModelTestOptions) -> None:
@@ -91,10 +102,8 @@ def _test_tuned(options: ModelTestOptions) -> None:
     from evaluation.folds import answer_folds, saved_folds, saved_splits
     from training.assembly import cuda_or_cpu
 
-    if options.FI_split:
-        saved = saved_splits(options.benchmark_dir)
-    else:
-        saved = saved_folds(find(options.benchmark), options.benchmark_dir, options.dir)
+    home = options.benchmark_dir
+    saved = saved_splits(home) if options.FI_split else saved_folds(find(options.benchmark), home)
     answer_folds(saved, options.batch_size, cuda_or_cpu(options.gpu), options.num_workers, options.image_net)
 
 

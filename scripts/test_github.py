@@ -36,6 +36,7 @@ def main(options: VariantTestOptions) -> None:
     """Answer, write, score. Raises ValueError for a user's mistake."""
     import numpy as np
 
+    from datasets.folders import new_result
     from datasets.variants import MERGED, NAMES
     from evaluation.image_answers import image_answers
     from evaluation.metrics import score
@@ -58,7 +59,8 @@ def main(options: VariantTestOptions) -> None:
     print(f"Model accuracy: {figures['accuracy']}")
     print(f"macro-F1 {100 * figures['macro_f1']:.1f}; {figures['n']:,} images")
     written = write_answers(options.predictions_dir / f"{named.name}_test.csv", answers)
-    np.save(written.with_suffix(".npy"), answers)
+    with new_result(written.with_suffix(".npy")) as partial, partial.open("wb") as file:
+        np.save(file, answers)
     print(written)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from evaluation.benchmarks import Examples
 from evaluation.benchmarks.fi import FI, read_split
-from evaluation.folds import mean_and_deviation, stratified_folds
+from evaluation.folds import FOLDS_KEY, mean_and_deviation, stratified_folds
 from evaluation.image_answers import image_answers
 from evaluation.two_classes import score_two_classes, two_class_accuracy, write_answers
 from nets.student import ImageModel
@@ -54,12 +54,12 @@ def cross_validate(
     ):
         learned, held_out = examples.take(train), examples.take(test)
         file = home / "models" / name / f"fold_{fold}.safetensors"
-        key = training_key(fresh, recipe, learned)
-        if take_tuned(file, fresh, key):
+        about = {"trained": training_key(fresh, recipe, learned), FOLDS_KEY: str(folds)}
+        if take_tuned(file, fresh, about):
             print(f"{file} is there already, trained in the same way")
         else:
             fine_tune(fresh, learned, recipe, f"{name} fold {fold}", bench.device, bench.num_workers)
-            save_tuned(file, fresh, key)
+            save_tuned(file, fresh, about)
         everything[test] = bench.answers(fresh, held_out, recipe)
         write_answers(bench.predictions / f"fine_tune_{name}_{fold}.csv", everything[test])
         accuracies.append(two_class_accuracy(everything[test], held_out.label))
@@ -81,15 +81,15 @@ def tune_splits(model: ImageModel, splits: int, recipe: Recipe, root: Path, benc
         print("Reading csv files with training and validation set for split", split, "...")
         learned, validation, test = (read_split(root, split, part) for part in ("train", "val", "test"))
         file = root / FI.folder / "models" / f"model_{split}.safetensors"
-        key = training_key(fresh, recipe, learned, validation)
-        if take_tuned(file, fresh, key):
+        about = {"trained": training_key(fresh, recipe, learned, validation)}
+        if take_tuned(file, fresh, about):
             print(f"{file} is there already, trained in the same way")
         else:
             print("Training the model fully unfreezed...")
             best = Best(fresh, validation, recipe, bench)
             fine_tune(fresh, learned, recipe, f"FI split {split}", bench.device, bench.num_workers, best.look)
             fresh.net.load_state_dict(best.state)
-            save_tuned(file, fresh, key)
+            save_tuned(file, fresh, about)
         answers = bench.answers(fresh, test, recipe)
         write_answers(bench.predictions / f"fine_tune_FI_{split}.csv", answers)
         accuracies.append(two_class_accuracy(answers, test.label))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -141,17 +141,17 @@ def training_key(model: ImageModel, recipe: Recipe, *examples: Examples) -> str:
     return digest.hexdigest()
 
 
-def save_tuned(path: Path, model: ImageModel, key: str) -> None:
-    """Write the net of `model` as a file that `load_student` reads, with the key of its training."""
-    save_weights(path, plain_state(model.net), model.describe() | {"trained": key})
+def save_tuned(path: Path, model: ImageModel, about: Mapping[str, str]) -> None:
+    """Write the net of `model` as a file that `load_student` reads, with what is to be known `about` its training."""
+    save_weights(path, plain_state(model.net), model.describe() | dict(about))
 
 
-def take_tuned(path: Path, model: ImageModel, key: str) -> bool:
-    """Whether the file `path` holds a net trained by the same key, whose weights `model` then has."""
+def take_tuned(path: Path, model: ImageModel, about: Mapping[str, str]) -> bool:
+    """Whether the file `path` says all that is `about`; if so, `model` then has its weights."""
     if not path.is_file():
         return False
     state, said = read_weights(str(path), "fine-tuned model")
-    if said.get("trained") != key:
+    if not about.items() <= said.items():
         return False
     fill(model.net, state, path)
     return True

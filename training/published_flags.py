@@ -48,6 +48,7 @@ class Task:
     batch_size: int
     classes: tuple[str, ...] = ()  # in the published order of ids, where that is not the reader's
     label_column: str = DataOptions.label_column
+    texts: str = ""  # its table of test posts that are text alone
 
 
 _TIR = "data_key_imgtxt_random.csv", "text-image"
@@ -57,7 +58,7 @@ TASKS = {
     2: Task("tir", _TIR[0], "tir", _TIR[1], 8),
     3: Task("mvsa", "data_key_mvsa.csv", "mvsa_single", "MVSA-Single", 16, ("neutral", "positive", "negative")),
     4: Task("mhp", "data_key_mhp.csv", "mhp", "MHP", 8),
-    5: Task("mic", "data_key_mic.csv", "micd", "MIC", 16),
+    5: Task("mic", "data_key_mic.csv", "micd", "MIC", 16, texts="text_data_mic.csv"),
     6: Task("msd", "data_key_msd.csv", "msd", "MSD", 16),
 }
 
@@ -185,9 +186,11 @@ class PublishedRun:
         Raises ValueError, which says what is wanted where, if the posts are not there, or not those that flags ask for.
         """
         flags = self.flags
-        if self.text_test and self.task.name != "mic":
+        if self.text_test and not self.task.texts:
             raise ValueError(f"--eval_txt_test: only task 5 (MICD) has test posts of text alone, not task {flags.task}")
         path, reader = find_posts(self.task, flags.data_dir)
+        if self.text_test:
+            _need_texts(self.task, path)
         given: dict[str, object] = {
             "train_data_dir": path, "dataset": reader, "label_column": self.task.label_column,
             "batch_size": self.task.batch_size, "epoch": flags.epochs, "lr": flags.lr, "encoder_lr": flags.lr,
@@ -213,6 +216,16 @@ def find_posts(task: Task, data_dir: Path) -> tuple[Path, str]:
         f"there are no posts of the task {task.name}: supply the table {data_dir / task.key} or, as its own authors "
         f"publish the data set (layout {task.reader}), the folder {data_dir / task.folder}; or name another --data_dir"
     )
+
+
+def _need_texts(task: Task, path: Path) -> None:
+    """Raise ValueError where the table of the test posts that are text alone is not where the reader of `path`, the
+    task's table or folder, looks for it."""
+    places = [path.parent / task.texts] if path.is_file() else [path / task.texts, path / "data" / task.texts]
+    if not any(place.is_file() for place in places):
+        raise ValueError(
+            f"--eval_txt_test: there is no {places[0]}, the table of the test posts that are text alone: supply it"
+        )
 
 
 def text_words(name: str, flags: TextFlags) -> list[str]:

@@ -29,7 +29,6 @@ from training.assembly import Assembly, assemble, autocast_type, choose_device
 from training.checkpoint import load_state, plain_state
 from training.command_line import Options
 from training.distributed import ALONE
-from training.features import weights_fingerprint
 from training.published_flags import PublishedRun
 from training.run_folder import RunFolder
 
@@ -85,16 +84,12 @@ def rows_of(assembly: Assembly, part: str) -> np.ndarray:
     rows = rows[alone[rows] == (part == "txt")]
     if not len(rows):
         raise ValueError(
-            "--eval_txt_test: none of the test posts is text alone: text_data_mic.csv, which has them, is missing"
+            "--eval_txt_test: none of the test posts is text alone: text_data_mic.csv has none that could be read, or "
+            "--testing drew none of them"
             if part == "txt"
             else "all test posts are text alone: there is none to write figures of"
         )
     return rows
-
-
-def _frozen(assembly: Assembly) -> dict[str, str]:
-    """What tells the frozen encoders' weights from others: they are no part of the saved ones."""
-    return {name: weights_fingerprint(encoder) for name, encoder in assembly.frozen.items()}
 
 
 class PublishedRecord:
@@ -131,7 +126,7 @@ class PublishedRecord:
         if run.text_test:
             self._write(assembly, "txt", "preds_txt.csv", "metrics_txt.csv")
         if run.flags.save_model:
-            weights = {"weights": plain_state(assembly.algorithm), "frozen": _frozen(assembly)}
+            weights = {"weights": plain_state(assembly.algorithm), "frozen": assembly.frozen_fingerprints}
             torch.save(weights, run.file("net.pth"))
         return (
             f"figures of every epoch: {run.file('metrics_val.csv')}, {run.file('metrics_test.csv')} (files there are "
@@ -155,7 +150,7 @@ class PublishedRecord:
             reason = (str(error) or "it is empty or cut off").splitlines()[0]
             raise ValueError(f"--load_saved_model: {path} is not what --save_model writes ({reason})") from error
         assembly = assemble(options, choose_device(options), ALONE)
-        if frozen != _frozen(assembly):
+        if frozen != assembly.frozen_fingerprints:
             raise ValueError(f"--load_saved_model: {path} was trained with another frozen encoder: see --img_weights")
         load_state(assembly.algorithm, weights, path)
         self._write(assembly, "test", "preds_lm.csv", "metrics_lm.csv")

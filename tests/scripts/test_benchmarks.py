@@ -13,6 +13,7 @@ import pytest
 
 from datasets.options import DataOptions
 from evaluation.two_classes import read_answers, two_class_accuracy, write_answers
+from nets.student import load_student
 from scripts.fine_tune_FI import FIOptions
 from scripts.fine_tune_FI import main as fine_tune_FI
 from scripts.test_benchmark import ModelTestOptions
@@ -22,7 +23,7 @@ from scripts.test_github import main as test_github
 from tests.evaluation.bench_files import photo, write_benchmark
 from tests.nets.keras_files import NET, keras_answers, keras_weights, write_keras
 from tests.runs import ROOT
-from training.fine_tuning import NEUTRAL_MASK
+from training.fine_tuning import NEUTRAL_MASK, save_tuned
 from training.image_models import find_model
 from training.labelling import label_posts
 from training.run_folder import RunFolder
@@ -40,6 +41,12 @@ def there(tmp_path: Path) -> dict[str, object]:
     write_keras(tmp_path / "models" / "ViT_L16.h5", keras_weights())
     folders = {f"{name}_dir": tmp_path / name for name in ("benchmark", "models", "predictions")}
     return {**folders, "image_net": NET, "gpu": -1, "num_workers": 0}
+
+
+@pytest.fixture
+def tuned(there: dict[str, object]) -> dict[str, object]:
+    """Those of `there` that the test of fine-tuned nets reads."""
+    return {name: value for name, value in there.items() if name not in ("models_dir", "predictions_dir")}
 
 
 def test_a_published_name_is_tested(
@@ -89,12 +96,12 @@ def test_a_run_answers_as_it_labels_new_posts(
 
 
 def test_folds_are_trained_and_tested_again(
-    there: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    there: dict[str, object], tuned: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = five_fold.FoldOptions(benchmark="5agree", model="ViT_L16", epochs=1, **there)
     five_fold.main(options)
     said = capsys.readouterr().out.splitlines()
-    test_benchmark(ModelTestOptions(benchmark="5agree", dir=TD1, five_fold=True, **there))  # type: ignore[arg-type]
+    test_benchmark(ModelTestOptions(benchmark="5agree", five_fold=True, **tuned))  # type: ignore[arg-type]
     again = capsys.readouterr().out.splitlines()
     trained = [line for line in said if line.startswith("Accuracy fold ")]
     assert len(trained) == 5 and again[:5] == trained
@@ -104,26 +111,43 @@ def test_folds_are_trained_and_tested_again(
     assert first[:, 1].max() <= NEUTRAL_MASK
 
 
-def test_a_fold_that_keras_wrote_is_tested_too(there: dict[str, object], tmp_path: Path) -> None:
+def test_nets_of_other_folds_are_not_tested_on_what_they_learned_from(
+    tuned: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "benchmark" / TD1 / "models" / "5agree"
+    options = ModelTestOptions(benchmark="5agree", five_fold=True, **tuned)  # type: ignore[arg-type]
+    model = load_student(tmp_path / "models" / "ViT_L16.h5", NET)
+    for last, of in (({"folds": "10"}, "10"), ({}, "an unknown number of")):
+        for fold in range(5):
+            save_tuned(folder / f"fold_{fold}.safetensors", model, {"folds": "5"} if fold < 4 else last)
+        with pytest.raises(ValueError, match=rf"fold_4\.safetensors is of {of} folds, .* -b 5agree --K 5$"):
+            test_benchmark(options)
+    (folder / "fold_0.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=r"fold_0\.safetensors: not a readable file of weights"):
+        test_benchmark(options)
+    assert "Accuracy" not in capsys.readouterr().out  # refused before the first of them is tested
+
+
+def test_a_fold_that_keras_wrote_is_tested_too(tuned: dict[str, object], tmp_path: Path) -> None:
     folder = tmp_path / "benchmark" / TD1 / "models" / "5agree"
     folder.mkdir(parents=True)
     for fold in range(5):
         write_keras(folder / f"fold_{fold}.h5", keras_weights(fold), nested=True)
-    test_benchmark(ModelTestOptions(benchmark="5agree", five_fold=True, **there))  # type: ignore[arg-type]
+    test_benchmark(ModelTestOptions(benchmark="5agree", five_fold=True, **tuned))  # type: ignore[arg-type]
     (folder / "fold_4.h5").unlink()
     with pytest.raises(ValueError, match=r"there is no .*fold_4\.safetensors \(or \.h5\)"):
-        test_benchmark(ModelTestOptions(benchmark="5agree", five_fold=True, **there))  # type: ignore[arg-type]
+        test_benchmark(ModelTestOptions(benchmark="5agree", five_fold=True, **tuned))  # type: ignore[arg-type]
 
 
 def test_all_five_splits_of_fi_are_trained_and_tested_again(
-    there: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    there: dict[str, object], tuned: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for split in range(1, 6):
         for part in ("train", "val", "test"):
             write_benchmark(tmp_path / "benchmark" / "FI", f"split_{split}/FI_{part}", 3, positive=2, seed=split)
     fine_tune_FI(FIOptions(model="ViT_L16", epochs=1, **there))  # type: ignore[arg-type]
     said = capsys.readouterr().out.splitlines()
-    test_benchmark(ModelTestOptions(FI_split=True, **there))  # type: ignore[arg-type]
+    test_benchmark(ModelTestOptions(FI_split=True, **tuned))  # type: ignore[arg-type]
     again = capsys.readouterr().out.splitlines()
     obtained = next(line for line in said if line.startswith("Accuracy obtained: "))
     accuracies = [float(line.split()[-1]) for line in again[:5]]
@@ -147,6 +171,10 @@ def test_a_variant_s_own_test_images(
     expected = float((answers.argmax(1) == np.arange(2, 6) % 3).mean())
     assert f"Model accuracy: {expected}" in said
     np.testing.assert_allclose(read_answers(tmp_path / "predictions" / "ViT_L16_test.csv", 4), answers, rtol=1e-6)
+    (tmp_path / "predictions" / "ViT_L16_test.npy").unlink()
+    (tmp_path / "predictions" / "ViT_L16_test.npy").mkdir()
+    with pytest.raises(ValueError, match=r"ViT_L16_test\.npy cannot be written: "):
+        test_github(VariantTestOptions(model="ViT_L16", root=tmp_path, **there))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"--variant B-T4SA_1.0: there is no .*b-t4sa_test\.txt"):
         test_github(VariantTestOptions(variant="B-T4SA_1.0", root=tmp_path, **there))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"--variant \(none\): name the test images"):
@@ -173,7 +201,16 @@ def test_a_published_file_of_another_net_is_refused(tmp_path: Path, monkeypatch:
     (lambda: ModelTestOptions(model="a"), "-b: name a benchmark"),
     (lambda: ModelTestOptions(benchmark="5agree"), "-m: name a model"),
     (lambda: ModelTestOptions(benchmark="5agree", five_fold=True, FI_split=True), "two tests"),
-    (lambda: ModelTestOptions(model="a", FI_split=True), "leave out -m and --against"),
+    (
+        lambda: ModelTestOptions(FI_split=True, model="a", against=Path("b"), benchmark="5agree", dir="c", seed=1),
+        "^--FI_split tests .*: leave out -m and --against and --dir and --seed and -b$",
+    ),
+    (
+        lambda: ModelTestOptions(
+            five_fold=True, benchmark="5agree", dir="a", models_dir=Path("b"), predictions_dir=Path("c")
+        ),
+        "^--five_fold tests .*: leave out --dir and --models_dir and --predictions_dir$",
+    ),
     (lambda: ModelTestOptions(model="a", benchmark="5agree", batch_size=0), "--batch_size 0 must be 1 or more"),
     (lambda: five_fold.FoldOptions(benchmark="5agree", K=1), "--K 1 must be 2 or more"),
     (lambda: five_fold.FoldOptions(), "-b: name a benchmark"),

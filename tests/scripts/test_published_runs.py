@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shlex
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +22,7 @@ from scripts.published import CONFIG
 from tests.datasets.published import write
 from training.command_line import Options, load_options, parse
 from training.published_flags import CHECKPOINTS, TASKS, PublishedRun
+from training.published_runs import PublishedRecord
 
 EXAMPLE = (
     "--txt_model_name bernice --img_model_name vit --fusion_name attention --task 2 --epochs 7 --seed 40 --testing"
@@ -274,9 +277,57 @@ def test_mistakes_are_one_sentence(data: Path, capsys: pytest.CaptureFixture) ->
         ("--fusion_name guess", "--fusion guess: there is none of that name"),
         ("--fusion_name gmu --use_clip_loss --use_tim_loss --beta_itc 0.9", "--beta_itc 0.9, --beta_itm 0.1: shares"),
         ("--fusion_name gmu --nsamples 5000", "--num_labels 5000 is more than the"),
+        ("--fusion_name gmu --nsamples 0", "run_mm_late.py: --nsamples 0 must be 1 or more, or -1 for all posts"),
+        ("--fusion_name gmu --nsamples -2", "run_mm_late.py: --nsamples -2 must be 1 or more, or -1 for all posts"),
     ):
         assert end(run_mm_late, f"{late} {words}") == 2
         assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "flag", "reader"), [
+    ("vilt --img_weights none", "img_weights", "mmbt"),
+    ("lxmert --img_weights none", "img_weights", "mmbt"),
+    ("vilt --img_model_name small", "img_model_name", "mmbt"),
+    ("lxmert --img_model_name small", "img_model_name", "mmbt"),
+    ("vilt --region_features regions", "region_features", "lxmert"),
+    ("mmbt --region_features regions", "region_features", "lxmert"),
+])  # fmt: skip
+def test_a_flag_of_another_early_net_is_refused(
+    words: str, flag: str, reader: str, data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert end(run_mm_early, f"--task 3 --model {words}") == 2
+    assert capsys.readouterr().err == (
+        f"run_mm_early.py: --{flag} is read by --model {reader} alone, not by {words.split()[0]}: leave it out\n"
+    )
+
+
+def test_posts_of_text_alone_are_missed_before_training(data: Path, capsys: pytest.CaptureFixture) -> None:
+    words = f"--model_name {TINY_TEXT} --task 5 --epochs 1 --eval_txt_test"
+    (data / "text_data_mic.csv").write_text("id,text,label\n")
+    assert end(run_txt, words) == 2
+    said = capsys.readouterr().err
+    assert "text_data_mic.csv has none that could be read, or --testing drew none of them" in said
     (data / "text_data_mic.csv").unlink()
-    assert end(run_txt, f"--model_name {TINY_TEXT} --task 5 --epochs 1 --eval_txt_test") == 2
-    assert "text_data_mic.csv, which has them, is missing" in capsys.readouterr().err
+    shutil.rmtree("saved_models")
+    assert end(run_txt, words) == 2
+    assert "--eval_txt_test: there is no data/text_data_mic.csv, the table of" in capsys.readouterr().err
+    assert not Path("saved_models").exists()
+    write(data, {"MIC/data/text_data_mic.csv": ""})
+    (data / "data_key_mic.csv").unlink()
+    assert options_of(run_txt, words).data.dataset == "micd"
+    (data / "MIC/data/text_data_mic.csv").unlink()
+    assert end(run_txt, words) == 2
+    assert "there is no data/MIC/text_data_mic.csv" in capsys.readouterr().err
+
+
+def test_what_the_disk_refuses_to_saved_weights_is_one_sentence(
+    data: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(record: PublishedRecord, options: Options) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PublishedRecord, "evaluate_saved", refuse)
+    assert end(run_mm_late, f"{SCRIPTS[run_mm_late]} --task 3 --load_saved_model") == 2
+    assert capsys.readouterr().err == (
+        "run_mm_late.py: results/mm_late: No space left on device; see to it and start it again\n"
+    )

@@ -18,7 +18,17 @@ from nets.student import CLASSES, ImageModel, load_student
 from tests.evaluation.bench_files import write_benchmark
 from tests.nets.tiny import tiny_net
 from training.benchmark_tuning import Bench, cross_validate, tune_splits
-from training.fine_tuning import NEUTRAL_MASK, Reached, Recipe, _set_block_dropout, _shift, fine_tune, masked
+from training.fine_tuning import (
+    NEUTRAL_MASK,
+    Reached,
+    Recipe,
+    _set_block_dropout,
+    _shift,
+    fine_tune,
+    masked,
+    take_tuned,
+    training_key,
+)
 
 CPU = torch.device("cpu")
 QUICK = Recipe(epochs=1, batch_size=4, mask=NEUTRAL_MASK)
@@ -96,6 +106,10 @@ def test_folds_are_kept_and_not_trained_again(
     assert [line for line in again_said if "is there already" not in line] == said and len(again_said) == len(said) + 3
     now = [(home / "models" / "5agree" / f"fold_{fold}.safetensors").stat().st_mtime_ns for fold in range(3)]
     assert now == kept
+    model = load_student(home / "models" / "5agree" / "fold_0.safetensors")
+    key = training_key(student(), QUICK, examples.take(next(stratified_folds(examples.label, 3))[0]))
+    assert take_tuned(home / "models" / "5agree" / "fold_0.safetensors", model, {"trained": key, "folds": "3"})
+    assert not take_tuned(home / "models" / "5agree" / "fold_0.safetensors", model, {"trained": key, "folds": "4"})
     assert not any("is there already" in line for line in run(Recipe(1, 4, NEUTRAL_MASK, seed=1)))
 
 
