@@ -36,7 +36,8 @@ def test_a_program_is_measured(tmp_path):
     assert 0.5 <= cost.cpu_seconds < 5
     assert cost.seconds >= 0.4
     if Path("/proc").is_dir():
-        assert 200 << 20 <= cost.own_peak_bytes <= cost.peak_bytes < 400 << 20
+        # Linux counts the pages of a process in batches, so that a figure may lag by some of them
+        assert 190 << 20 <= cost.own_peak_bytes <= cost.peak_bytes < 400 << 20
 
 
 def test_a_program_that_fails_says_why(tmp_path):
