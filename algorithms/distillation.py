@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 
 from algorithms.base import Algorithm, Losses, Step, Task
 from algorithms.options import UnlabelledOptions
-from algorithms.pseudo_labels import PseudoLabels, consistency_loss, sharpen, smooth
+from algorithms.pseudo_labels import PseudoLabels, certainty, consistency_loss, sharpen, smooth
 from datasets.batch import Batch, Views
 
 
@@ -127,7 +127,7 @@ class Distillation(Algorithm):
             target = one_hot(label, classes).to(torch.float32)
             weight = weight * (confidence > self.thresholds[label])
         elif options.distillation_target == "weighted":
-            weight = weight * (classes * confidence - 1) / (classes - 1)
+            weight = weight * certainty(probabilities)
         if options.teacher_balance:
             self.answered.add_((target * weight.unsqueeze(1)).sum(dim=0))
             weight = weight * (target @ (self.answered.mean() / self.answered))

@@ -50,6 +50,13 @@ def smooth(shares: Tensor, ratio: float) -> Tensor:
     return (1 - ratio) * shares + ratio / shares.shape[1]
 
 
+def certainty(probabilities: Tensor) -> Tensor:
+    """(B,) how sure (B, C) probabilities are: (C · max p − 1) / (C − 1), 0 where all are equal, 1 where one is 1; 0 for
+    a row of zeros."""
+    classes = probabilities.shape[1]
+    return (classes * probabilities.amax(dim=1) - 1).clamp(min=0) / (classes - 1)
+
+
 def class_weights(counts: Tensor, beta: float) -> Tensor:
     """(C,) weights (1 − β) / (1 − β^n) of classes with (C,) n posts, 1 on average over the classes (Cui et al.,
     Class-Balanced Loss, CVPR 2019, eq. 7). For β = 1 that is 1 / n, and the weights are 1 on average over the posts:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from algorithms.pseudo_labels import certainty
+
 
 @torch.no_grad()
 def trust(said: Tensor, *views: Tensor) -> Tensor:
     """(B,) weights, 0 to 1, of the (B, C) probabilities that a text teacher gave (zeros where it is silent).
 
-    (C · max p − 1) / (C − 1), 0 for a teacher that knows nothing, 1 for a sure one, as for weighted targets of
-    `distillation`. Where all `views`, the (B, C) probabilities of nets that look at the post differently, name one and
-    the same other class, times 1 − the least confidence among them: a teacher that reads the text alone is wrong of
-    posts whose image decides, and those are the ones where the nets agree against it.
+    The teacher's certainty, as for weighted targets of `distillation`. Where all `views`, the (B, C) probabilities of
+    nets that look at the post differently, name one and the same other class, times 1 − the least confidence among
+    them: a teacher that reads the text alone is wrong of posts whose image decides, and those are the ones where the
+    nets agree against it.
     """
-    classes = said.shape[1]
-    certainty = (classes * said.amax(dim=1) - 1).clamp(min=0) / (classes - 1)
     confidence, label = torch.stack(views).max(dim=2)  # V×B each
     against = (label == label[0]).all(dim=0) & (label[0] != said.argmax(dim=1))
-    return certainty * torch.where(against, 1 - confidence.amin(dim=0), 1.0)
+    return certainty(said) * torch.where(against, 1 - confidence.amin(dim=0), 1.0)
