@@ -12,7 +12,7 @@ from transformers import AutoConfig, PretrainedConfig
 from nets.early import EarlyNet, additive
 from nets.layout import Layout, Unpacked
 from nets.options import NetOptions
-from nets.post_net import Encoders
+from nets.post_net import Encoders, classifier
 from nets.prediction import Prediction
 
 REGIONS = 36
@@ -88,9 +88,7 @@ class LxmertNet(EarlyNet):
         encoders.take_out("image")  # as a frozen one, whose features come with the batches
         self.transformer = rest.encoder
         self.features = rest.config.visual_feat_dim
-        self.classify = nn.Sequential(
-            nn.Linear(self.dim, self.dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(self.dim, num_classes)
-        )
+        self.classify = classifier(self.dim, self.dim, num_classes, dropout)
 
     def transformer_parts(self) -> list[nn.Module]:
         """See EarlyNet."""

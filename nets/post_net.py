@@ -62,23 +62,24 @@ class Encoders(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """(B, width) features by modality, zeros for the posts that lack it."""
         features: dict[str, Tensor] = {}
-        # Features of a frozen encoder are finite: times the mask is several times quicker than filling. What a live
-        # one makes of nothing may be anything.
         if "text" in self.widths:
             assert batch.text is not None, "a net that reads texts was given a batch without"
-            if batch.text_mask is None:
-                features["text"] = self._dropped("text", batch.text) * batch.has_text.unsqueeze(1)
-            else:
-                read = self.live["text"](batch.text, batch.text_mask)
-                features["text"] = self._dropped("text", read).masked_fill(~batch.has_text.unsqueeze(1), 0.0)
+            frozen = batch.text_mask is None
+            read = batch.text if frozen else self.live["text"](batch.text, batch.text_mask)
+            features["text"] = self._masked("text", read, batch.has_text, frozen)
         if "image" in self.widths:
             assert batch.image is not None, "a net that reads images was given a batch without"
-            if batch.image.dim() == 2:
-                features["image"] = self._dropped("image", batch.image) * batch.has_image.unsqueeze(1)
-            else:
-                read = self.live["image"](batch.image)
-                features["image"] = self._dropped("image", read).masked_fill(~batch.has_image.unsqueeze(1), 0.0)
+            frozen = batch.image.dim() == 2
+            read = batch.image if frozen else self.live["image"](batch.image)
+            features["image"] = self._masked("image", read, batch.has_image, frozen)
         return features
+
+    def _masked(self, name: str, read: Tensor, present: Tensor, frozen: bool) -> Tensor:
+        """(B, width) features after dropout, zeros where the modality is not there. Those of a frozen encoder are
+        finite: times the mask is several times quicker than filling. What a live one makes of nothing may be anything.
+        """
+        dropped = self._dropped(name, read)
+        return dropped * present.unsqueeze(1) if frozen else dropped.masked_fill(~present.unsqueeze(1), 0.0)
 
     def _dropped(self, name: str, features: Tensor) -> Tensor:
         return self.layouts[name].map(features, self.dropout[name]) if name in self.dropout else features

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.decoupling import Decoupling
-from nets.dropout import Dropout
+from nets.fusion import last_layers
 from nets.options import NetOptions
 from nets.post_net import Encoders, PostNet
 from nets.prediction import FullPrediction
@@ -53,7 +53,7 @@ class ScrdNet(PostNet):
         self.decoupling = Decoupling(encoders.widths, dim, decoupling)
         self.selection = ModalSelection(dim, selection, asks=decision == "fused")
         heads = ("text", "image", "common", "final") if decision == "fused" else ("text", "image", "common")
-        self.heads = nn.ModuleDict({name: _head(dim, num_classes, dropout) for name in heads})
+        self.heads = nn.ModuleDict({name: last_layers(dim, num_classes, dropout) for name in heads})
 
     def fuse(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> FullPrediction:
         """See PostNet."""
@@ -79,7 +79,3 @@ class ScrdNet(PostNet):
             features=fused,
             parts=parts,
         )
-
-
-def _head(dim: int, num_classes: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.ReLU(), Dropout(dropout), nn.Linear(dim, num_classes))

@@ -64,13 +64,9 @@ def resolve(options: Options) -> Options:
         text_rule=_text_rule(net),
     )
     algorithm = options.algorithm
-    if options.run.algorithm == "scrd" and net.net == "scrd":
-        # Here 0 is a value like others, and only -1 is left open.
-        usual = {"final_label_ratio": 0.0 if scratch and net.decision == "sum" else 1.0}
-        usual["label_smoothing"] = 0.2 if scratch else 0.0
-        algorithm = replace(
-            algorithm, **{name: value for name, value in usual.items() if getattr(algorithm, name) == -1}
-        )
+    if options.run.algorithm == "scrd":
+        apart = scratch and net.decision == "sum"
+        algorithm = _fill(algorithm, final_label_ratio=0.0 if apart else 1.0, label_smoothing=0.2 if scratch else 0.0)
     return replace(options, net=net, training=training, data=data, algorithm=algorithm)
 
 

@@ -23,6 +23,7 @@ from evaluation.image_answers import image_batches
 from nets.encoders import read_weights
 from nets.student import ImageModel, fill
 from training.checkpoint import plain_state, save_weights
+from training.features import weights_fingerprint
 from training.radam import RAdam
 
 BLOCK_DROPOUT = 0.1
@@ -131,9 +132,7 @@ def masked(probabilities: np.ndarray, recipe: Recipe) -> np.ndarray:
 def training_key(model: ImageModel, recipe: Recipe, *examples: Examples) -> str:
     """A sha256 of all that a fine-tuned net depends on: where it starts, how it learns, and on what."""
     digest = hashlib.sha256(json.dumps([asdict(recipe), model.describe(), torch.__version__]).encode())
-    for name, value in plain_state(model.net).items():
-        digest.update(name.encode())
-        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    digest.update(weights_fingerprint(model.net).encode())
     for some in examples:
         for file in some.files:
             digest.update(f"{file.name}\n".encode())
