@@ -57,6 +57,8 @@ class Run:
         scores = self.results["test"].get(posts, {})
         values = {name: scores.get(name) for name in FIGURES}
         values |= {f"recall_{name}": scores.get("recall", {}).get(name) for name in self.results["classes"]}
+        found = self.results.get("selection", {})
+        values |= {f"selection_{name}": found.get(name) for name in ("agreement", "auc")}
         taught = self.results.get("teaching", {})
         values |= {name: taught.get(name) for name in ("accepted", "pseudo_label_accuracy")}
         by_class = taught.get("accepted_by_class", {})
@@ -134,9 +136,9 @@ def compare(
 ) -> list[Group]:
     """Group `runs` by method and setting (what the net reads, number of labels); best `metric` first in each setting.
 
-    `posts` is "full", "image_only" or "text_only". With `baseline`, each other group is tested against the group of
-    that method in the same setting, on the seeds that both have. Raises ValueError for runs that cannot be compared, an
-    unknown baseline or metric.
+    `posts` is "full", "image_only", "text_only" or one of `deciders.KINDS`. With `baseline`, each other group is tested
+    against the group of that method in the same setting, on the seeds that both have. Raises ValueError for runs that
+    cannot be compared, an unknown baseline or metric.
     """
     _check(runs, posts, metric)
     methods = sorted({run.method for run in runs})

@@ -36,9 +36,10 @@ def _nobody_has(groups: Iterable[Group], figure: str) -> bool:
 def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str = "macro_f1") -> str:
     """A Markdown table in percent: mean ± half of the 95 % t interval over seeds."""
     groups = list(groups)
+    of_some = ("accepted", "pseudo", "selection")  # not every method has these
     percents = [
         name for name in groups[0].figures
-        if name not in COSTS and not (name.startswith(("accepted", "pseudo")) and _nobody_has(groups, name))
+        if name not in COSTS and not (name.startswith(of_some) and _nobody_has(groups, name))
     ]  # fmt: skip
     several = len({group.reads for group in groups}) > 1
     header = ["method", *(["reads"] if several else []), "labels", "seeds"]

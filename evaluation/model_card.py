@@ -8,7 +8,12 @@ from typing import Any
 
 from datasets.posts import SENTIMENTS
 
-NAMES = {"full": "image and text", "image_only": "image only", "text_only": "text only"}
+NAMES = {
+    "full": "image and text", "image_only": "image only", "text_only": "text only",
+    "both_agree": "posts whose text and image agree", "text_decides": "posts whose text decides",
+    "image_decides": "posts whose image decides",
+}  # fmt: skip
+"""What each entry of the results' "test" is called: what the net sees, or which posts."""
 """What a net saw of the posts, in words."""
 
 CARD = """---
@@ -54,9 +59,9 @@ Posts `{store}`, split `{split}` (sha256).
 
 
 def _table(classes: list[str], test: dict[str, dict[str, Any]]) -> str:
-    """A Markdown table: a line for each availability."""
+    """A Markdown table: a line for each of NAMES that was measured."""
     header = [
-        "the net sees",
+        "seen, or which posts",
         "posts",
         "accuracy",
         "macro-F1",

@@ -14,9 +14,10 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from evaluation.deciders import deciders, selection_found
 from evaluation.gallery import most_confident_right, most_confident_wrong, show
 from evaluation.intervals import bootstrap_macro_f1
-from evaluation.metrics import reliability, selection_agreement
+from evaluation.metrics import reliability
 from evaluation.model_card import NAMES
 from evaluation.plots import COLOURS, Series, line_chart, reliability_chart, share_bars
 from evaluation.predict import Predictions
@@ -111,9 +112,8 @@ def selection_rows(store: PostStore, predictions: Predictions) -> dict[str, np.n
     groups = {"all posts": both}
     groups |= {f"truth {name}": both & (label == value) for value, name in enumerate(store.classes)}
     groups |= {"answer right": both & (label >= 0) & right, "answer wrong": both & (label >= 0) & ~right}
-    if "decides" in store.columns:
-        decides = store.column("decides")[predictions.rows]
-        groups |= {f"{name} decides": both & (decides == name) for name in ("text", "image")}
+    decides = deciders(store, predictions.rows)
+    groups |= {f"{name} decides": decides == name for name in ("text", "image")}
     return {name: predictions.selection[mask].mean(axis=0) for name, mask in groups.items() if mask.any()}
 
 
@@ -124,11 +124,8 @@ def selection_figure(store: PostStore, predictions: Predictions) -> tuple[Markup
     rows = selection_rows(store, predictions)
     if not rows:
         return None, ""
-    said = ""
-    if {"text decides", "image decides"} <= set(rows):
-        both = predictions.take(store.has_image[predictions.rows] & store.has_text[predictions.rows])
-        assert both.selection is not None
-        found = selection_agreement(both.selection, store.column("decides")[both.rows])
+    said, found = "", selection_found(store, predictions)
+    if found:
         said = (
             f"Where one modality alone decides ({found['n']} posts), the selection leans to the right one in "
             f"{found['agreement']:.0%} (chance: 50%); area under its ROC curve {found['auc']:.2f}."

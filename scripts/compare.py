@@ -30,8 +30,8 @@ class CompareOptions:
     """Method that every other one is tested against, seed by seed, in the same setting; empty: no test."""
     metric: str = "macro_f1"
     """Figure that tests, ranks, pictures and the order of the table go by."""
-    posts: Literal["full", "image_only", "text_only"] = "full"
-    """What the net saw of the test posts."""
+    posts: Literal["full", "image_only", "text_only", "both_agree", "text_decides", "image_decides"] = "full"
+    """What the net saw of the test posts; or those of which text and image agree, or one alone decides, in full."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
     """Write the table to this file too: .md or .csv; any other name is a folder for table, ranks and pictures."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from datasets.tokens import save_tokenizer
+from evaluation.deciders import score_by_decider, selection_found
 from evaluation.model_card import write_model_card
 from evaluation.predict import AVAILABILITY, Predictions, evaluate
 from evaluation.report import read_metrics, write_report
@@ -117,7 +118,8 @@ def conclude(
         "store_fingerprint": assembly.store.fingerprint,
         "test_fingerprint": assembly.test_fingerprint,
         "validation": validate(assembly, net)[0],
-        "test": scores,
+        "test": scores | score_by_decider(assembly.store, answers),
+        "selection": selection_found(assembly.store, answers),
         "teaching": teaching(read_metrics(folder.metrics), assembly.store.classes),
         "steps": summary.steps if summary else before.get("steps", 0),
         "best_step": summary.best_step if summary else before.get("best_step", -1),

@@ -26,17 +26,15 @@ class SmallStore(PostStore):
         self.label = draw.integers(0, 3, posts)
         self.has_image = draw.random(posts) > 0.2
         self.has_text = ~self.has_image | (draw.random(posts) > 0.2)
-        self.decides = np.where(draw.random(posts) > 0.5, "text", "image").astype(object)
+        decides, other = draw.integers(0, 3, posts), (self.label + 1) % 3
+        self.text_label = np.where(decides == 1, other, self.label)
+        self.image_label = np.where(decides == 0, other, self.label)
+        self.decides = np.array(["text", "image", "both"])[decides]
         self.written = texts or [f"post number {row} of many" for row in range(posts)]
-        self.columns: tuple[str, ...] = ("id", "text", "decides")
+        self.columns: tuple[str, ...] = ("id", "text")
 
     def __len__(self) -> int:
         return len(self.label)
-
-    def column(self, name: str) -> np.ndarray:
-        """The extra column that there is."""
-        assert name == "decides"
-        return self.decides
 
     def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """Ids that look like numbers, as those of tweets do."""
@@ -60,8 +58,8 @@ def written(store: SmallStore, folder: Path) -> PostStore:
     rows = range(len(store))
     with StoreWriter(folder, store.classes) as writer:
         for row, post_id, text in zip(rows, store.ids(rows), store.texts(rows), strict=True):
-            label, extra = store.classes[store.label[row]], {"decides": str(store.decides[row])}
-            writer.add(post_id, text=text, image=store.image(row), label=label, extra=extra)
+            said = {name: store.classes[getattr(store, name)[row]] for name in ("label", "text_label", "image_label")}
+            writer.add(post_id, text=text, image=store.image(row), **said)
     return PostStore(folder)
 
 
