@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from nets.attention import mean_of_tokens
+from nets.dropout import Dropout
 from nets.early import EarlyNet
 from nets.encoders import attention_mask, first_position
 from nets.layout import Grid, Unpacked
@@ -67,7 +68,7 @@ class MmbtNet(EarlyNet):
         self.project = nn.Linear(encoders.layouts["image"].token_width, self.dim)
         self.end = nn.Parameter(torch.zeros(self.dim))
         self.transformer = rest
-        self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.dim, num_classes))
+        self.classify = nn.Sequential(Dropout(dropout), nn.Linear(self.dim, num_classes))
 
     @torch.no_grad()
     def begin_with(self, first: int, last: int) -> None:

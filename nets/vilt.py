@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from transformers import AutoConfig, PretrainedConfig
 
+from nets.dropout import Dropout
 from nets.early import EarlyNet, additive
 from nets.layout import Layout, Unpacked
 from nets.options import NetOptions
@@ -101,7 +102,7 @@ class ViltNet(EarlyNet):
         super().__init__(encoders, num_classes, dropout, rest)
         self.modality = rest.embeddings.token_type_embeddings
         self.transformer, self.norm = rest.encoder, rest.layernorm
-        self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.dim, num_classes))
+        self.classify = nn.Sequential(Dropout(dropout), nn.Linear(self.dim, num_classes))
 
     def transformer_parts(self) -> list[nn.Module]:
         """See EarlyNet."""

@@ -154,7 +154,11 @@ class PublishedRecord:
             raise ValueError(f"--load_saved_model: {path} was trained with another frozen encoder: see --img_weights")
         load_state(assembly.algorithm, weights, path)
         self._write(assembly, "test", "preds_lm.csv", "metrics_lm.csv")
-        return f"figures of {path} on the test posts: {self.run.file('metrics_lm.csv')}"
+        told = f"figures of {path} on the test posts: {self.run.file('metrics_lm.csv')}"
+        if self.run.text_test:
+            self._write(assembly, "txt", "preds_txt.csv", "metrics_txt.csv")
+            told += f", on those that are text alone: {self.run.file('metrics_txt.csv')}"
+        return told
 
     def _write(self, assembly: Assembly, part: str, preds: str, metrics: str) -> None:
         """Figures and classes of the net as it is; a file without a name is not written."""

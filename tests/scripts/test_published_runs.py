@@ -65,7 +65,7 @@ def column(path: Path, name: str) -> dict[str, float]:
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, with a table and pictures of task 3 and tables of task 5 in `data`."""
+    """A folder to work in, with tables and pictures of tasks 3 and 5 in `data`."""
     monkeypatch.chdir(tmp_path)
     mvsa, mic = ["tweet_id,text,label,split"], ["id,text,label,split"]
     for number in range(45):
@@ -74,7 +74,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         mic.append(f"{number},{WORDS[number % 2]} number {number},{number % 2},{split}")
     alone = ["id,text,label", *(f"{number},{WORDS[number % 2]} {number},{number % 2}" for number in range(100, 106))]
     tables = {"data_key_mvsa.csv": mvsa, "data_key_mic.csv": mic, "text_data_mic.csv": alone}
-    images = [f"MVSA-Single/data/{number}.jpg" for number in range(45)]
+    names = "MVSA-Single/data/{}.jpg", "MIC/spc_imgs_twitter/{}_1.jpg"
+    images = [name.format(number) for name in names for number in range(45)]
     return write(tmp_path / "data", {name: "\n".join(lines) + "\n" for name, lines in tables.items()}, images)
 
 
@@ -142,6 +143,17 @@ def test_posts_of_text_alone_are_a_test_of_their_own(data: Path) -> None:
     assert found == [str(number) for number in range(100, 106)]
     assert not set(found) & {row["data_id"] for row in rows(folder / "small_task5_seed30_preds.csv")}
     assert list(column(folder / "small_task5_seed30_metrics_txt.csv", "result")) == list(METRICS)
+
+
+def test_a_saved_model_is_asked_of_posts_of_text_alone_too(data: Path) -> None:
+    models = f"--txt_model_name {TINY_TEXT} --img_model_name {TINY_IMAGE} --fusion_name concat"
+    flags = f"{models} --task 5 --epochs 1 --eval_txt_test"
+    assert end(run_mm_late, f"{flags} --save_model") == 0
+    (written,) = Path("results/mm_late").glob("*_metrics_txt.csv")
+    figures = written.read_bytes()
+    written.unlink()
+    assert end(run_mm_late, f"{flags} --load_saved_model") == 0
+    assert written.read_bytes() == figures
 
 
 def test_early_fusion_and_the_image_alone(data: Path) -> None:
