@@ -38,9 +38,16 @@ class Run:
     @property
     def method(self) -> str:
         """Algorithm and options that are not the usual ones. The net is one of them, unless it is the one that reads
-        one modality alone: that is a setting in which methods are compared."""
-        words = self.results["name"].split(" ")
-        return " ".join(word for word in words if self.reads == BOTH or not word.startswith("net="))
+        one modality alone: that is a setting in which methods are compared. "frozen" says that every encoder is."""
+        read = set(self.reads.split(" and "))
+        words = []
+        for word in self.results["name"].split(" "):
+            option, _, value = word.partition("=")
+            if option == "freeze" and read <= set(value.split(",")):
+                words.append("frozen")
+            elif option != "net" or self.reads == BOTH:
+                words.append(word)
+        return " ".join(words)
 
     @property
     def group(self) -> tuple[str, str, int]:

@@ -18,5 +18,5 @@ python scripts/sweep.py --algorithms "$methods" --num_labels "$labels" --seeds "
     --train_data_dir "$posts" --dataset mvsa_single --image_weights "$image_weights" --text_weights "$text_weights" \
     --freeze image,text --feature_dim 256 --epoch 4 --num_train_iter 100 || failed=$?
 ((failed <= 1)) || exit "$failed" # stopped, or a mistake: there is nothing new to compare
-python scripts/compare.py "$save_dir" --baseline "supervised freeze=image,text" --output "$save_dir/comparison"
+python scripts/compare.py "$save_dir" --baseline "supervised frozen" --output "$save_dir/comparison"
 exit "$failed"

@@ -154,6 +154,22 @@ def test_a_net_that_reads_one_modality_is_a_setting_and_another_net_is_another_m
     assert "| method | reads | labels |" in markdown(groups)
 
 
+@pytest.mark.parametrize(
+    ("name", "reads", "method"),
+    [
+        ("vat freeze=image,text", BOTH, "vat frozen"),
+        ("vat freeze=image plf=code", BOTH, "vat freeze=image plf=code"),
+        ("vat net=text freeze=text", ["text"], "vat frozen"),
+        ("vat net=text freeze=image,text", ["text"], "vat frozen"),
+        ("vat net=text freeze=image", ["text"], "vat freeze=image"),
+    ],
+)
+def test_a_net_with_all_encoders_frozen_is_one_method_whatever_it_reads(
+    tmp_path: Path, name: str, reads: list[str], method: str
+) -> None:
+    assert read_run(write_run(tmp_path, name, 0, 0.5, reads=reads)).method == method
+
+
 def test_ranks_are_over_the_blocks_that_all_methods_have(tmp_path: Path) -> None:
     runs = four_methods(tmp_path)
     found, left_out = ranking([run for run in runs if run.method != "fixmatch net=gated"])

@@ -76,7 +76,7 @@ def test_dry_run(tmp_path: Path, cache: Path, forker: Forker) -> None:
 @pytest.mark.parametrize(
     ("script", "given", "baseline"),
     [
-        ("sweep_mvsa.sh", ["posts", "image.safetensors", "text"], "supervised freeze=image,text"),
+        ("sweep_mvsa.sh", ["posts", "image.safetensors", "text"], "supervised frozen"),
         ("sweep_unfrozen.sh", ["posts", "", ""], "supervised"),
         ("sweep_world.sh", [], "supervised"),
     ],
