@@ -1,4 +1,7 @@
-"""How sure a figure is: intervals over seeds, paired tests between methods, and the bootstrap of one run."""
+"""How sure a figure is: intervals over seeds, paired tests between methods, and the bootstrap of one run.
+
+scipy.stats is imported where it is asked, as it takes a second and a run needs the bootstrap alone.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from evaluation.metrics import area_under_curve, confusion_matrix, macro_f1
 
@@ -38,6 +40,8 @@ class PairedTest:
 
 def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """Mean over seeds with Student's t interval: mean ± t(n − 1) · s / √n."""
+    from scipy import stats
+
     sample = np.asarray(values, dtype=np.float64)
     assert sample.ndim == 1 and len(sample)
     mean, count = float(sample.mean()), len(sample)
@@ -49,6 +53,8 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
 
 def paired_test(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> PairedTest:
     """Paired t-test and Wilcoxon's signed rank test of two methods; values of the same seed stand at the same place."""
+    from scipy import stats
+
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     interval = mean_interval(differences)
     if interval.count < 2:
@@ -136,6 +142,8 @@ class McNemar:
 def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
     """McNemar's exact test (Psychometrika, 1947) on (N,) bool each: of the posts that one model alone got right, is the
     share of the first one half? The binomial distribution answers; p is 1 where there is no such post."""
+    from scipy import stats
+
     first = int((first_right & ~second_right).sum())
     second = int((second_right & ~first_right).sum())
     differing = first + second
