@@ -110,7 +110,7 @@ class ImageEncoder(nn.Module):
             ) from error
         if state:
             self._load(name, weights, state)
-        self.net.to(memory_format=torch.channels_last)  # MobileNetV2's training step is up to 1.4 times as fast
+        self.net.to(memory_format=torch.channels_last)  # MobileNetV2 learns 1.2 times as fast on a CPU
         config = self.net.pretrained_cfg
         mean, std = _three(said.get("mean"), config["mean"]), _three(said.get("std"), config["std"])
         self.size = size or int(said.get("input", config["input_size"][-1]))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scripts.bench_timing import Row
     from scripts.bench_world import Bench
 
-ANYWHERE = ("split", "scrd", "margin", "algorithms", "loading", "features", "store", "checkpoint")
+ANYWHERE = ("split", "scrd", "margin", "memory_order", "algorithms", "loading", "features", "store", "checkpoint")
 ON_CUDA = ("throughput", "compiled", "precision", "host_reads", "strong_views")
 """What runs on the CPU only where it is named."""
 ON_REQUEST = ("labelling", "crawl")
@@ -115,6 +115,7 @@ def sections() -> dict[str, Callable[[Bench], Iterator[Row]]]:
         "split": bench_step.split_against_joint,
         "scrd": bench_step.scrd_step,
         "margin": bench_step.margin_loss,
+        "memory_order": bench_step.memory_order,
         "algorithms": bench_algorithms.every_algorithm,
         "loading": bench_data.loading,
         "features": bench_data.cached_features,

@@ -1,19 +1,22 @@
-"""Bench of the training step: split against joint, where the time of SCRD's goes, and its margin loss."""
+"""Bench of the training step: split against joint, where SCRD's time goes, its margin loss, the order of memory."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from algorithms.base import Step
 from algorithms.fixmatch import FixMatch
 from algorithms.losses import decoupling
 from datasets.batch import Batch, Views
+from nets.encoders import ImageEncoder
 from nets.prediction import Prediction
 from scripts.bench_timing import Phases, Row, interleave, ratios
 from scripts.bench_world import (
@@ -33,6 +36,8 @@ from scripts.bench_world import (
 RATIOS = (1, 4, 7)
 GRADIENT_TOLERANCE = 1e-3
 """Largest relative difference of a weight's gradient in float32 that rounding explains."""
+LAYOUT_NETS = ("mobilenetv2_100", "resnet50", "vit_small_patch16_224")
+"""Nets whose step is timed in both orders of memory."""
 MARGIN_ROWS = 48
 """Rows for the loop, which is too slow for the 160 of a default step."""
 
@@ -140,6 +145,29 @@ def _shares(bench: Bench, nets: str, flags: tuple[str, ...]) -> Iterator[Row]:
     yield Row(f"{nets}: whole step, {posts_per_step(assembly)} posts", "s", tuple(whole))
     for name in shares[0]:
         yield Row(f"{nets}: {name}", "%", tuple(share[name] for share in shares))
+
+
+def memory_order(bench: Bench) -> Iterator[Row]:
+    """Image encoders, forward and backward: pixels and filters channels first against channels last, as in training."""
+    count, size = bench.sized(2, 10, 128), bench.sized(64, 224, 224)
+    for name in LAYOUT_NETS[: 1 if bench.tiny else None]:
+        encoder = ImageEncoder(name, "none", size).to(bench.device)
+        image = torch.randn(count, 3, size, size, device=bench.device)
+        first = copy.deepcopy(encoder.net).to(memory_format=torch.contiguous_format)
+        steps = {
+            order: _counted(partial(_backward, net, image, bench.autocast))
+            for order, net in (("first", first), ("last", encoder))
+        }
+        seconds = interleave(steps, bench.repeats, bench.device)
+        what = f"{name}, {count} images of {size} px"
+        yield Row(f"{what}: channels first over last", "×", ratios(seconds["first"], seconds["last"]))
+        yield Row(f"{what}: channels last", "s", seconds["last"])
+
+
+def _backward(net: nn.Module, image: Tensor, autocast: torch.dtype | None) -> None:
+    with torch.autocast(image.device.type, autocast, enabled=autocast is not None):
+        features = net(image)
+    features.float().sum().backward()
 
 
 def margin_by_loop(common: Tensor, label: Tensor) -> Tensor:

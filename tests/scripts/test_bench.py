@@ -22,16 +22,17 @@ ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 
-def test_two_sections_give_figures_with_their_repeats(tmp_path, capsys):
-    words = "--device cpu --tiny --only margin,store --repeats 2 --store_rows 2000".split()
+def test_sections_give_figures_with_their_repeats(tmp_path, capsys):
+    words = "--device cpu --tiny --only margin,memory_order,store --repeats 2 --store_rows 2000".split()
     code = main([*words, "--output", str(tmp_path / "bench.json"), "--markdown", str(tmp_path / "bench.md")])
     assert code == 0
     found = json.loads((tmp_path / "bench.json").read_text())
-    assert [section["name"] for section in found["sections"]] == ["margin", "store"]
+    assert [section["name"] for section in found["sections"]] == ["margin", "memory_order", "store"]
     assert found["machine"]["torch"] == torch.__version__
     rows = {row["what"]: row for section in found["sections"] for row in section["rows"]}
     assert len(rows["12 rows: loop over vectorised"]["values"]) == 2
     assert rows["12 rows: relative difference of gradients"]["median"] < 1e-5
+    assert len(rows["mobilenetv2_100, 2 images of 64 px: channels first over last"]["values"]) == 2
     assert len(rows["open the store of 2,000"]["values"]) == 2
     assert all(math.isfinite(value) for row in rows.values() for value in row["values"])
     table = (tmp_path / "bench.md").read_text()
