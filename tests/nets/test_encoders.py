@@ -40,7 +40,8 @@ def image_file(tmp_path, request):
 def by_timm(name, state, pixels, **settings):
     net = timm.create_model(name, pretrained=False, num_classes=0, **settings).eval()
     net.load_state_dict(state, strict=False)
-    return net(pixels)
+    last = torch.channels_last  # another order of memory is another order of summing up
+    return net.to(memory_format=last)(pixels.contiguous(memory_format=last))
 
 
 @needs_image_file
