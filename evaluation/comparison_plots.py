@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from evaluation.compare import Group
@@ -33,10 +34,16 @@ def _panels(groups: Sequence[Group], width: float, height: float) -> tuple[Figur
 def label_efficiency(groups: Sequence[Group], metric: str, path: Path) -> None:
     """The mean of `metric` against the number of labels with its 95 % interval: a line for each method.
 
-    `groups` are in the order that `compare` gives them.
+    `groups` are in the order that `compare` gives them, best first in each setting; so are the methods of the legend,
+    by their mean place.
     """
     figure, panels = _panels(groups, 6, 4.5)
-    methods = sorted({group.name for group in groups})
+    places: dict[str, list[int]] = {}
+    for group in groups:
+        setting = [one.name for one in groups if (one.reads, one.num_labels) == (group.reads, group.num_labels)]
+        places.setdefault(group.name, []).append(setting.index(group.name))
+    methods = sorted(places, key=lambda name: (sum(places[name]) / len(places[name]), name))
+    lines: dict[str, ErrorbarContainer] = {}
     for reads, axes in panels:
         for place, method in enumerate(methods):
             line = sorted(
@@ -47,7 +54,7 @@ def label_efficiency(groups: Sequence[Group], metric: str, path: Path) -> None:
             found = [one.figures[metric] for one in line]
             labels = [one.num_labels * 1.02 ** (place - len(methods) / 2) for one in line]  # aside, to be seen
             bars = [0.0 if math.isnan(value.half) else value.half for value in found]
-            axes.errorbar(
+            lines[method] = axes.errorbar(
                 labels, [value.mean for value in found], bars, label=method, capsize=3, linewidth=1.5,
                 marker=MARKS[place % len(MARKS)], color=f"C{place % 10}",
             )  # fmt: skip
@@ -59,7 +66,7 @@ def label_efficiency(groups: Sequence[Group], metric: str, path: Path) -> None:
         axes.set_ylabel(f"{metric.replace('_', ' ')}, mean and 95 % interval")
         axes.set_title(f"net reads {reads}")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+    figure.legend([lines[name] for name in methods], methods, fontsize="small", loc="outside right center")
     _save(figure, path)
 
 
@@ -73,7 +80,7 @@ def cost(groups: Sequence[Group], path: Path) -> None:
         means = [0.0 if math.isnan(one.figures[figure_name].mean) else one.figures[figure_name].mean for one in groups]
         bars = axes.barh(range(len(groups)), means, color="C0")
         axes.bar_label(bars, fmt="%.3g", padding=3, fontsize="small")
-        axes.margins(x=0.15)
+        axes.margins(x=0.15, y=0.01)
         axes.set_title(title)
     panels[0].set_yticks(range(len(groups)), names, fontsize="small")
     panels[0].invert_yaxis()
