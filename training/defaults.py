@@ -50,7 +50,7 @@ def resolve(options: Options) -> Options:
     net = _fill_for(
         kind, net, feature_dim=SCRATCH_DIM if scratch else PRETRAINED_DIM, text_pooling="pooler" if bert else "mean"
     )
-    live = set(net.frozen) != {"image", "text"}
+    live = not set(kind.reads) <= set(net.frozen)
     training = _fill(
         options.training,
         epoch=8 if small else 20,

@@ -74,7 +74,7 @@ class TrainingOptions:
     optim: Literal["AdamW", "RAdam", "SGD"] = "AdamW"
     """Optimiser."""
     lr: float = 0.0
-    """Learning rate of the heads; 0: 5e-4 with encoders from scratch, 1e-3 with frozen ones, else 1e-4."""
+    """Learning rate of the heads; 0: 5e-4 with encoders from scratch, 1e-3 where all are frozen, else 1e-4."""
     encoder_lr: float = 0.0
     """Learning rate of pretrained encoders; 0: a fifth of --lr; from scratch they learn at --lr."""
     layer_decay: float = 1.0
