@@ -35,7 +35,7 @@ def test_a_student_learns_without_any_label_of_people(config: str, cache: Path, 
     results = json.loads((tmp_path / "student" / "results.json").read_text())
     options = load_options(tmp_path / "student" / "options.yaml")
     assert (options.data.labels_from, options.algorithm.labelled_weight) == ("teacher", 0)
-    assert list(results["test"]) == ["full"] and results["skipped"] == 0
+    assert list(results["test"]) == ["full", "both_agree", "text_decides", "image_decides"] and results["skipped"] == 0
     figures = [json.loads(line) for line in (tmp_path / "student" / "metrics.jsonl").read_text().splitlines()]
     shown = {name for line in figures for name in line}
     assert "train/unsup_loss" in shown and "train/sup_loss" not in shown

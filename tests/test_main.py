@@ -62,7 +62,11 @@ def test_a_run_leaves_what_the_readme_says(finished: Path) -> None:
     results = json.loads((finished / "results.json").read_text())
     assert (results["algorithm"], results["seed"], results["num_labels"]) == ("scrd", 1, 60)
     assert (results["steps"], results["skipped"]) == (12, 0)
-    assert set(results["test"]) == {"full", "image_only", "text_only"}
+    kinds = results["test"].keys() - {"full", "image_only", "text_only"}
+    assert kinds == {"both_agree", "text_decides", "image_decides"}
+    both = sum(results["test"][kind]["n"] for kind in kinds)
+    assert 0 < both < results["test"]["full"]["n"]  # some posts lack a modality
+    assert sum(results["test"][kind]["n"] for kind in ("text_decides", "image_decides")) == results["selection"]["n"]
     predictions = (finished / "predictions.csv").read_text().splitlines()
     assert predictions[0].startswith("id,negative,neutral,positive,prediction,label,selection_text")
     assert len(predictions) == 1 + results["test"]["full"]["n"]

@@ -17,6 +17,7 @@ from nets.keras_vit import read_keras_student
 from nets.student import CLASSES, PUBLISHED, TWINS, ImageModel, load_student
 from tests.nets.keras_files import NET, SIZE, keras_answers, keras_weights, write_keras
 from tests.nets.tiny import tiny_net, tiny_posts
+from training.checkpoint import plain_state
 
 
 def photos() -> np.ndarray:
@@ -87,7 +88,7 @@ def test_a_state_of_the_house_s_student_is_read_too(tmp_path: Path, suffix: str)
 def test_a_file_that_says_its_plan_needs_nothing_else(tmp_path: Path) -> None:
     net, plan = tiny_net("image")
     model = ImageModel(net.eval(), plan, ("positive", "negative"), squeezed=False)
-    save_file(dict(net.state_dict()), tmp_path / "net.safetensors", model.describe())
+    save_file(plain_state(net), tmp_path / "net.safetensors", model.describe())
     again = load_student(tmp_path / "net.safetensors")
     assert again.plan.image is not None and plan.image is not None
     assert (
