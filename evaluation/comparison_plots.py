@@ -8,8 +8,8 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from evaluation.compare import Group
 from evaluation.ranks import Ranking
@@ -43,7 +43,7 @@ def label_efficiency(groups: Sequence[Group], metric: str, path: Path) -> None:
         setting = [one.name for one in groups if (one.reads, one.num_labels) == (group.reads, group.num_labels)]
         places.setdefault(group.name, []).append(setting.index(group.name))
     methods = sorted(places, key=lambda name: (sum(places[name]) / len(places[name]), name))
-    lines: dict[str, ErrorbarContainer] = {}
+    lines: dict[str, Line2D] = {}
     for reads, axes in panels:
         for place, method in enumerate(methods):
             line = sorted(
@@ -54,7 +54,7 @@ def label_efficiency(groups: Sequence[Group], metric: str, path: Path) -> None:
             found = [one.figures[metric] for one in line]
             labels = [one.num_labels * 1.02 ** (place - len(methods) / 2) for one in line]  # aside, to be seen
             bars = [0.0 if math.isnan(value.half) else value.half for value in found]
-            lines[method] = axes.errorbar(
+            lines[method], *_ = axes.errorbar(
                 labels, [value.mean for value in found], bars, label=method, capsize=3, linewidth=1.5,
                 marker=MARKS[place % len(MARKS)], color=f"C{place % 10}",
             )  # fmt: skip
