@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,9 +40,11 @@ def label_efficiency(groups: Sequence[Group], metric: str, path: Path) -> None:
     """
     figure, panels = _panels(groups, 6, 4.5)
     places: dict[str, list[int]] = {}
+    better: Counter[tuple[str, int]] = Counter()  # groups of a setting that came before
     for group in groups:
-        setting = [one.name for one in groups if (one.reads, one.num_labels) == (group.reads, group.num_labels)]
-        places.setdefault(group.name, []).append(setting.index(group.name))
+        setting = group.reads, group.num_labels
+        places.setdefault(group.name, []).append(better[setting])
+        better[setting] += 1
     methods = sorted(places, key=lambda name: (sum(places[name]) / len(places[name]), name))
     lines: dict[str, Line2D] = {}
     for reads, axes in panels:
@@ -55,7 +58,7 @@ def label_efficiency(groups: Sequence[Group], metric: str, path: Path) -> None:
             labels = [one.num_labels * 1.02 ** (place - len(methods) / 2) for one in line]  # aside, to be seen
             bars = [0.0 if math.isnan(value.half) else value.half for value in found]
             lines[method], *_ = axes.errorbar(
-                labels, [value.mean for value in found], bars, label=method, capsize=3, linewidth=1.5,
+                labels, [value.mean for value in found], bars, capsize=3, linewidth=1.5,
                 marker=MARKS[place % len(MARKS)], color=f"C{place % 10}",
             )  # fmt: skip
         budgets = sorted({group.num_labels for group in groups})

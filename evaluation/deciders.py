@@ -15,8 +15,8 @@ from evaluation.predict import Predictions
 if TYPE_CHECKING:
     from datasets.store import PostStore
 
-KINDS = ("both_agree", "text_decides", "image_decides")
-"""Kinds of post, by the names of their figures in results.json."""
+KINDS = {"both_agree": "both", "text_decides": "text", "image_decides": "image"}
+"""Kinds of post, by the names of their figures in results.json, and what `deciders` says of them."""
 
 
 def deciders(store: PostStore, rows: np.ndarray) -> np.ndarray:
@@ -32,8 +32,8 @@ def score_by_decider(store: PostStore, predictions: Predictions) -> dict[str, di
     """`metrics.score` of the labelled posts of each of KINDS that there are."""
     decides = deciders(store, predictions.rows)
     found = {}
-    for kind in KINDS:
-        posts = predictions.take(decides == kind.split("_")[0])
+    for kind, decider in KINDS.items():
+        posts = predictions.take(decides == decider)
         if len(posts):
             found[kind] = score(posts.probabilities, posts.label, store.classes)
     return found

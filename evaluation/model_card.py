@@ -14,7 +14,6 @@ NAMES = {
     "image_decides": "posts whose image decides",
 }  # fmt: skip
 """What each entry of the results' "test" is called: what the net sees, or which posts."""
-"""What a net saw of the posts, in words."""
 
 CARD = """---
 library_name: pytorch

@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from evaluation.deciders import deciders, selection_found
+from evaluation.deciders import deciders
 from evaluation.gallery import most_confident_right, most_confident_wrong, show
 from evaluation.intervals import bootstrap_macro_f1
 from evaluation.metrics import reliability
@@ -117,14 +117,17 @@ def selection_rows(store: PostStore, predictions: Predictions) -> dict[str, np.n
     return {name: predictions.selection[mask].mean(axis=0) for name, mask in groups.items() if mask.any()}
 
 
-def selection_figure(store: PostStore, predictions: Predictions) -> tuple[Markup | None, str]:
-    """The picture of what the selection chose and, where the true decider is known, a sentence on how well it did."""
+def selection_figure(
+    store: PostStore, predictions: Predictions, found: Mapping[str, float]
+) -> tuple[Markup | None, str]:
+    """The picture of what the selection chose and, from what was `found` of it where the true decider is known, a
+    sentence on how well it did."""
     if predictions.selection is None:
         return None, ""
     rows = selection_rows(store, predictions)
     if not rows:
         return None, ""
-    said, found = "", selection_found(store, predictions)
+    said = ""
     if found:
         said = (
             f"Where one modality alone decides ({found['n']} posts), the selection leans to the right one in "
@@ -196,7 +199,7 @@ def write_report(folder: Path | str, store: PostStore, predictions: Predictions,
         raise ValueError(f"{folder} lacks {', '.join(missing)}: it is no run's folder, or the run is not finished")
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     labelled = predictions.take(predictions.label >= 0)
-    picture, said = selection_figure(store, predictions)
+    picture, said = selection_figure(store, predictions, results.get("selection", {}))
     full = results["test"]["full"]
     found = reliability(labelled.probabilities, labelled.label)
     page = template().render(

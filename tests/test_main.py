@@ -67,6 +67,8 @@ def test_a_run_leaves_what_the_readme_says(finished: Path) -> None:
     both = sum(results["test"][kind]["n"] for kind in kinds)
     assert 0 < both < results["test"]["full"]["n"]  # some posts lack a modality
     assert sum(results["test"][kind]["n"] for kind in ("text_decides", "image_decides")) == results["selection"]["n"]
+    told = f"Where one modality alone decides ({results['selection']['n']} posts), the selection leans to the right one"
+    assert told in (finished / "report.html").read_text()
     predictions = (finished / "predictions.csv").read_text().splitlines()
     assert predictions[0].startswith("id,negative,neutral,positive,prediction,label,selection_text")
     assert len(predictions) == 1 + results["test"]["full"]["n"]
