@@ -60,7 +60,7 @@ class NetOptions:
     dropout: float = 0.4
     """Dropout before each classifier."""
     feature_dropout: float = -1.0
-    """Dropout of the features that encoders give; -1: 0.8 for frozen encoders, whose features heads else learn by
+    """Dropout of the features that encoders give; -1: 0.5 for frozen encoders, whose features heads else learn by
     heart, 0 for others."""
     batch_norm: Literal["auto", "batch", "frozen"] = "auto"
     """Statistics of BatchNorm in training: of the batch, or frozen as loaded; auto: frozen for loaded weights."""
