@@ -18,7 +18,7 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _percent(value: Interval) -> str:
+def percent(value: Interval) -> str:
     """Mean and half-width in percent points."""
     if math.isnan(value.mean):
         return "–"
@@ -51,10 +51,10 @@ def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str =
     for group in groups:
         cells = [group.name.replace("|", "\\|"), *([group.reads] if several else [])]
         cells += [str(group.num_labels), str(len(group.seeds))]
-        cells += [_percent(group.figures[name]) for name in percents]
+        cells += [percent(group.figures[name]) for name in percents]
         if baseline is not None and group.against is not None:
             test = group.against
-            cells += [_percent(test.difference), _p(test.t_p), _p(group.holm_p), _p(test.wilcoxon_p)]
+            cells += [percent(test.difference), _p(test.t_p), _p(group.holm_p), _p(test.wilcoxon_p)]
             cells += [str(test.difference.count)]
         elif baseline is not None:
             cells += ["baseline" if group.name == baseline else "–", *["–"] * 4]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import nn
 
 from datasets.batch import Batch
 from datasets.missing import missing_numbers
+from evaluation.intervals import Interval, mean_interval
 from evaluation.metrics import score
 from evaluation.predict import AVAILABILITY, limit, predict
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 RATES = tuple(step / 10 for step in range(11))
 FIGURES = ("accuracy", "macro_f1", "weighted_f1")
+TEST, TRAINING_AND_TEST = "test", "training and test"
+"""Where posts have lost a modality."""
 
 
 def missing_rate_curve(
@@ -57,23 +59,40 @@ def missing_rate_curve(
     return curve
 
 
-def write_curve(curve: Sequence[dict[str, Any]], table: Path, picture: Path, name: str) -> None:
-    """The curve as CSV, and as PNG: macro-F1 over the rate, one line for each missing modality."""
-    with open(table, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(curve[0]))
-        writer.writeheader()
-        writer.writerows(curve)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+@dataclass(frozen=True)
+class Curve:
+    """`missing_rate_curve` of one run, and the rates at which its training posts lost a modality, by modality."""
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for missing, style in (("image", "o-"), ("text", "s--")):
-        points = [point for point in curve if point["missing"] == missing]
-        x, y = [100 * point["rate"] for point in points], [point["macro_f1"] for point in points]
-        axes.plot(x, y, style, label=f"{missing} missing")
-    axes.set(title=name, xlabel="test posts without it, %", ylabel="macro-F1")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(picture, dpi=150)
+    method: str
+    trained: Mapping[str, float]
+    points: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class MeanPoint:
+    """Macro-F1 over the runs of a method at a rate of posts without the missing modality, in `lost_in`."""
+
+    method: str
+    lost_in: str
+    missing: str
+    rate: float
+    macro_f1: Interval
+
+
+def average(curves: Iterable[Curve]) -> list[MeanPoint]:
+    """Means over the runs of a method, by missing modality and rate.
+
+    Lost in the test: of runs whose training posts lost nothing. In training and test: of every run at the rate that it
+    was trained with, and at 0 of the runs that lost nothing.
+    """
+    found: dict[tuple[str, str, str, float], list[float]] = {}
+    for curve in curves:
+        whole = not any(curve.trained.values())
+        for point in curve.points:
+            missing, rate = point["missing"], point["rate"]
+            lost_in = [TEST] if whole else []
+            if rate == curve.trained[missing] and (whole or rate):
+                lost_in.append(TRAINING_AND_TEST)
+            for place in lost_in:
+                found.setdefault((curve.method, place, missing, rate), []).append(point["macro_f1"])
+    return [MeanPoint(*key, mean_interval(values)) for key, values in sorted(found.items())]

@@ -34,7 +34,7 @@ FROZEN_FILE = "frozen.safetensors"
 TOKENIZER_FOLDER = "tokenizer"
 NET_PARTS = ("decoupling", "selection", "decision", "joint_pooling", "image_tokens", "freeze", "feature_dropout")
 """Options of the net that make it another one in a table."""
-MISSING = ("missing_image_rate", "missing_text_rate")
+MISSING = ("missing_image_rate", "missing_text_rate", "modality_dropout")
 """Options of the data that make a run another one in a table."""
 
 

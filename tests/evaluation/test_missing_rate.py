@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 from datasets.missing import missing_numbers
 from evaluation.metrics import score
-from evaluation.missing_rate import RATES, missing_rate_curve, write_curve
+from evaluation.missing_rate import RATES, TEST, TRAINING_AND_TEST, Curve, average, missing_rate_curve
+from evaluation.missing_rate_report import draw, markdown, write_curve, write_points
 from evaluation.predict import limit, predict
 from tests.evaluation.standins import SmallNet, SmallStore, batches
 
@@ -54,3 +56,38 @@ def test_without_a_post_that_has_both_there_is_no_curve():
     store = SmallStore()
     with pytest.raises(ValueError, match="no test post has an image, a text and a label"):
         curve_of(store, np.flatnonzero(~store.has_image))
+
+
+def run_of(method: str, trained: tuple[float, float], found: dict[tuple[str, float], float]) -> Curve:
+    points = [{"missing": missing, "rate": rate, "macro_f1": value} for (missing, rate), value in found.items()]
+    return Curve(method, {"image": trained[0], "text": trained[1]}, points)
+
+
+CURVES = [
+    run_of("a", (0, 0), {("image", 0): 0.6, ("image", 1): 0.4, ("text", 0): 0.6, ("text", 1): 0.2}),
+    run_of("a", (0, 0), {("image", 0): 0.8, ("image", 1): 0.4, ("text", 0): 0.8, ("text", 1): 0.4}),
+    run_of("a", (0, 1), {("image", 0): 0.1, ("image", 1): 0.1, ("text", 0): 0.1, ("text", 1): 0.5}),
+]
+
+
+def test_a_run_stands_for_the_rate_that_it_was_trained_with():
+    found = {(one.lost_in, one.missing, one.rate): one.macro_f1 for one in average(CURVES)}
+    assert {key: value.mean for key, value in found.items()} == pytest.approx({
+        (TEST, "image", 0): 0.7, (TEST, "image", 1): 0.4, (TEST, "text", 0): 0.7, (TEST, "text", 1): 0.3,
+        (TRAINING_AND_TEST, "image", 0): 0.7, (TRAINING_AND_TEST, "text", 0): 0.7, (TRAINING_AND_TEST, "text", 1): 0.5,
+    })  # fmt: skip
+    assert found[TEST, "image", 0].half == pytest.approx(12.706 * 0.1, rel=1e-4)
+    assert math.isnan(found[TRAINING_AND_TEST, "text", 1].half)
+
+
+def test_means_as_a_table_and_a_picture(tmp_path: Path):
+    points = average(CURVES)
+    header, _, test, both = markdown(points).splitlines()
+    assert header.count("|") == 9 and "100% of texts" in header and "50% of images" in header
+    assert test.startswith("| a | test | 70.0 ± 127.1 | – | 40.0 ± 0.0 | – | 30.0 ± 127.1 | 52.5 |")
+    assert both.startswith("| a | training and test | 70.0 ± 127.1 | – | – | – | 50.0 | 63.3 |")
+    write_points(points, tmp_path / "t.csv")
+    with open(tmp_path / "t.csv", newline="") as file:
+        assert [float(row["macro_f1"]) for row in csv.DictReader(file)] == [one.macro_f1.mean for one in points]
+    draw(points, tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")

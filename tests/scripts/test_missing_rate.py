@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scripts.missing_rate import MissingRateOptions, main
-from tests.runs import TINY
+from tests.runs import TINY, Forker
 from training.assembly import assemble, choose_device
 from training.command_line import parse
 from training.distributed import ALONE
@@ -18,7 +18,7 @@ from training.distributed import ALONE
 
 def test_a_finished_run_gets_its_curve(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
-    main(MissingRateOptions(run, gpu=-1))
+    main(MissingRateOptions((run,), gpu=-1))
     with open(run / "missing_rate.csv", newline="") as file:
         table = list(csv.DictReader(file))
     with open(run / "predictions.csv", newline="") as file:
@@ -31,9 +31,25 @@ def test_a_finished_run_gets_its_curve(finished: Path, tmp_path: Path, capsys: p
     assert said.count("macro-F1") == 6 and "0% of" in said and "100% of" in said
 
 
+def test_runs_of_two_seeds_are_averaged(finished: Path, forker: Forker, cache: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(finished, runs / "one")
+    lost = "--seed 1 --epoch 1 --missing_text_rate 0.25".split()
+    done = forker.run(*TINY, *lost, "--cache_dir", cache, "--save_dir", runs, "--save_name", "lost")
+    assert done.code == 0, done.out + done.err
+    main(MissingRateOptions((runs,), output=str(tmp_path / "means"), gpu=-1))
+    with open(tmp_path / "means" / "missing_rate.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    both = [(row["missing"], float(row["rate"])) for row in table if row["lost_in"] == "training and test"]
+    assert {row["method"] for row in table} == {"scrd threshold=0.4"}
+    assert both == [("image", 0), ("text", 0), ("text", 0.25)]
+    assert "25% of texts" in (tmp_path / "means" / "missing_rate.md").read_text()
+    assert (tmp_path / "means" / "missing_rate.png").is_file()
+
+
 def test_a_folder_without_a_run_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no trained model"):
-        main(MissingRateOptions(tmp_path))
+    with pytest.raises(ValueError, match=r"has no results\.json: it is no run's folder"):
+        main(MissingRateOptions((tmp_path,)))
 
 
 def test_training_posts_lose_what_the_options_say_and_test_posts_nothing(cache: Path, tmp_path: Path) -> None:
