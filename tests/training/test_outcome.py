@@ -20,6 +20,7 @@ NAMES = {
     "--label_smoothing 0 --decision fused": "scrd decision=fused label_smoothing=0.0",
     "--final_label_ratio 1": "scrd final_label_ratio=1.0",
     "--missing_image_rate 0.5": "scrd missing_image_rate=0.5",
+    "--modality_dropout 0.3": "scrd modality_dropout=0.3",
     "--guard none --selection none": "scrd guard=none selection=none",
     "--algorithm fixmatch --threshold 0.8 --lr 0.1": "fixmatch threshold=0.8",
     "--freeze image,text --plf code": "scrd freeze=image,text plf=code",
