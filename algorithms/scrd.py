@@ -6,7 +6,8 @@ L_u   = U_f + λ_m (U_t + U_v), U_k = mean 1[max p_k(weak) ≥ τ] CE(p_k(strong
         t and v learn, by default, what f has accepted
 L_dec = L_cyc + L_rec + 0.1 (L_mar + L_ort)
 L_sel = mean KL(u ‖ π), u_k ∝ exp(−CE(p_k(weak), argmax p_f(weak)) / T_u)
-L_T = mean trust · (CE(p_v(strong), q) + CE(p_f(strong), q)), q what a text teacher says (--teacher_weight)
+L_T = mean CE(p_v(strong), q̂) + CE(p_f(strong), q̂), q̂ ∝ p_f(weak) · q^trust, q what a text teacher says
+        (--teacher_weight)
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from algorithms.base import Algorithm, Losses, Step, Task
 from algorithms.losses import decoupling
-from algorithms.losses.text_teacher import trust
+from algorithms.losses.text_teacher import joined, trust
 from algorithms.options import PseudoLabelOptions
 from algorithms.pseudo_labels import ClassThreshold, consistency_loss, smooth
 from datasets.batch import Batch, Views
@@ -83,8 +84,8 @@ class Scrd(Algorithm):
         selection_temperature: float = 0.5
         """Temperature of the target of that loss."""
         teacher_weight: float = 0.0
-        """Weight of what a text teacher (scripts/label_tweets.py) says of unlabelled posts, learned by the final answer
-        and by the image's head; 0: it is not asked."""
+        """Weight of what a text teacher (scripts/label_tweets.py) and the net together say of unlabelled posts, learned
+        by the final answer and by the image's head; 0: the teacher is not asked."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -265,13 +266,20 @@ class Scrd(Algorithm):
         return decoupling.cycle(parts, present) + decoupling.reconstruction(parts, present) + 0.1 * shape
 
     def teacher_loss(self, learner: FullPrediction, target: FullPrediction, batch: Batch) -> Tensor:
-        """L_T: the final answer learns what a text teacher says, as far as it is to be trusted, and the image's head
-        once more by itself, since nothing else tells it what the text knows."""
+        """L_T: the final answer learns what a text teacher and the net's own weak view say together, and so does the
+        image's head by itself, since nothing else tells it what the text knows. Posts of which the teacher said nothing
+        do not count.
+
+        Few labels leave the net unsure, and then the teacher decides; later the net does where it is the surer one. To
+        learn the teacher's answers as they are is no better than plain distillation (docs/benchmarks.md).
+        """
         if not self.options.teacher_weight or batch.teacher is None:
             return learner.logits.new_zeros(())
-        weight = trust(batch.teacher, target.logits.softmax(dim=1), learner.logits.softmax(dim=1))
-        final_loss = consistency_loss(learner.logits, batch.teacher, weight)
-        return final_loss + consistency_loss(learner.image_logits, batch.teacher, weight * batch.has_image)
+        trusted = trust(batch.teacher, target.logits.softmax(dim=1), learner.logits.softmax(dim=1))
+        told = joined(batch.teacher, target.logits, trusted)
+        spoken = (batch.teacher.sum(dim=1) > 0).to(told.dtype)
+        final_loss = consistency_loss(learner.logits, told, spoken)
+        return final_loss + consistency_loss(learner.image_logits, told, spoken * batch.has_image)
 
     def selection_loss(self, learner: FullPrediction, target: FullPrediction, pseudo: dict[str, Tensor]) -> Tensor:
         """L_sel: the selection should be as each part's own head of the teacher supports the pseudo-label, accepted or

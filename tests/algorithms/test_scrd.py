@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 import algorithms
 from algorithms.base import Step
+from algorithms.losses.text_teacher import joined
 from datasets.batch import Batch
 from nets.prediction import COMMON, IMAGE, TEXT, FullPrediction
 from tests.algorithms.clusters import CLASSES, FIRST, feature_net, gradients, make, posts, views
@@ -208,23 +209,33 @@ def test_the_final_answers_labelled_loss_and_smoothed_labels_by_hand():
 
 
 def test_a_text_teacher_is_learned_as_far_as_it_is_trusted():
-    """Post 0: sure and undisputed. Post 1: the views agree on another class, the less sure at 0.6. Post 2: they agree
-    with each other not. Post 3: half sure. Post 4: silent. The image's head learns nothing of post 0, without image."""
-    said = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.2, 0.2, 0.6], [0.0, 0.0, 0.0]])
+    """The net's weak view says 0.8 of its class, 0.1 of the others. Post 0: the teacher agrees. Post 1: weak and strong
+    view agree on another class, the less sure at 0.6, so the teacher's odds of 8 count to the power of 0.4. Post 2: the
+    views do not agree with each other, and a teacher against the net leaves two classes equal. Post 3: a teacher that
+    knows nothing changes nothing. Post 4: silent, nothing is learned. The image's head learns nothing of post 0."""
+    sure, even = says(POSITIVE)[0].softmax(0), torch.full((3,), 1 / 3)
+    said = torch.stack([sure, sure, sure, even, torch.zeros(3)])
     weak = predicted(says(POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, POSITIVE), *[says(*[0] * 5)] * 3, [0] * 5)
     strong = torch.cat([
         says(POSITIVE), says(NEGATIVE, confidence=0.6), says(NEUTRAL), says(POSITIVE), says(POSITIVE),
     ])  # fmt: skip
     learner = predicted(strong, *[says(*[POSITIVE] * 5)] * 3, [0] * 5)
     batch = replace(present([1] * 5, [0, 1, 1, 1, 1]), teacher=said)
-    sure, trusted = -math.log(0.8), [1, 0.4, 1, 0.4, 0]
-    soft = 0.6 * sure + 0.4 * LN10
-    final = [sure, -math.log(0.2), LN10, soft, 0]
-    image = [0, sure, sure, soft, 0]
-    expected = sum(w * (f + i) for w, f, i in zip(trusted, final, image, strict=True)) / 5
+    odds = [[1, 1, 64], [8, 1, 8**0.4], [8, 1, 8], [1, 1, 8]]  # of negative, neutral, positive
+    finals = strong.log_softmax(dim=1).tolist()
+    image = [math.log(0.1), math.log(0.1), math.log(0.8)]
+    expected = 0.0
+    for row, final, heard in zip(odds, finals, [0, 1, 1, 1], strict=False):
+        expected -= sum(o / sum(row) * (f + heard * i) for o, f, i in zip(row, final, image, strict=True)) / 5
     algorithm = transparent(teacher_weight=0.5)
     assert algorithm.teacher_loss(learner, weak, batch).item() == pytest.approx(expected, rel=1e-5)
     assert transparent().teacher_loss(learner, weak, batch).item() == 0
+
+
+def test_a_teacher_that_is_certain_can_still_be_outvoted():
+    """It says 1 of positive and 0 of the others, which counts as 1000 to 1, and the net says 10,000 to 1 against it."""
+    told = joined(torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([[math.log(1e4), 0.0, 0.0]]), torch.ones(1))
+    assert told[0].tolist() == pytest.approx([10 / 11.001, 0.001 / 11.001, 1 / 11.001], rel=1e-4)
 
 
 def test_only_with_a_weight_a_text_teacher_is_read_and_it_adds_to_the_total():
