@@ -19,7 +19,8 @@ MARKS = "osD^vPX*<>hp"
 """A mark for each method beside its colour, so that they are told apart without colours."""
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """As PNG, without a display."""
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=150)
 
@@ -70,7 +71,7 @@ def label_efficiency(groups: Sequence[Group], metric: str, path: Path) -> None:
         axes.set_title(f"net reads {reads}")
         axes.grid(alpha=0.3)
     figure.legend([lines[name] for name in methods], methods, fontsize="small", loc="outside right center")
-    _save(figure, path)
+    save(figure, path)
 
 
 def cost(groups: Sequence[Group], path: Path) -> None:
@@ -87,7 +88,7 @@ def cost(groups: Sequence[Group], path: Path) -> None:
         axes.set_title(title)
     panels[0].set_yticks(range(len(groups)), names, fontsize="small")
     panels[0].invert_yaxis()
-    _save(figure, path)
+    save(figure, path)
 
 
 def critical_difference_diagram(ranking: Ranking, metric: str, path: Path) -> None:
@@ -116,4 +117,4 @@ def critical_difference_diagram(ranking: Ranking, metric: str, path: Path) -> No
     axes.text(1, 0.82, f"critical difference {ranking.critical_difference:.2f}", ha="left", va="bottom")
     axes.set_title(f"mean rank by {metric.replace('_', ' ')} in {ranking.blocks} blocks", fontsize="medium", pad=18)
     axes.set_xlim(1 - 0.6 * count, count + 0.6 * count)
-    _save(figure, path)
+    save(figure, path)

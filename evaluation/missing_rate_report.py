@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from evaluation.comparison_plots import MARKS
+from evaluation.comparison_plots import MARKS, save
 from evaluation.comparison_tables import percent
 from evaluation.intervals import Interval
 from evaluation.missing_rate import TEST, TRAINING_AND_TEST, MeanPoint
@@ -31,7 +30,7 @@ def write_curve(curve: Sequence[Mapping[str, Any]], table: Path, picture: Path, 
         axes.plot(x, y, style, label=f"{missing} missing")
     axes.set(title=name, xlabel="test posts without it, %")
     axes.legend()
-    figure.savefig(picture, dpi=150)
+    save(figure, picture)
 
 
 def markdown(points: Sequence[MeanPoint]) -> str:
@@ -81,13 +80,12 @@ def draw(points: Sequence[MeanPoint], picture: Path) -> None:
                     axes.plot(x, y, style, marker=MARKS[place % len(MARKS)], color=f"C{place % 10}", label=label)
         axes.set(title=f"{missing} missing", xlabel="posts without it, %")
     figure.legend(*panels[0].get_legend_handles_labels(), fontsize="small", loc="outside right center")
-    figure.savefig(picture, dpi=150)
+    save(figure, picture)
 
 
 def _panels(count: int, width: float, legend: float = 0) -> tuple[Figure, list[Axes]]:
     """An empty figure of panels for macro-F1 side by side, with room for a legend."""
     figure = Figure(figsize=(width * count + legend, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = list(figure.subplots(1, count, sharey=True, squeeze=False)[0])
     panels[0].set_ylabel("macro-F1")
     for axes in panels:
