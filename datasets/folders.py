@@ -82,13 +82,20 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_result(path: Path, advice: str = "") -> Iterator[Path]:
-    """`new_file` for what a person asked for. Raises ValueError, which ends in the `advice`, where the disk refuses."""
+def writing(what: Path | str, advice: str = "") -> Iterator[None]:
+    """Around the writing of what a person asked for. Raises ValueError, which ends in the `advice`, where the disk
+    refuses."""
     try:
-        with new_file(path) as temporary:
-            yield temporary
+        yield
     except OSError as error:
-        raise ValueError(f"{path} cannot be written: {error.strerror or error}{advice}") from error
+        raise ValueError(f"{what} cannot be written: {error.strerror or error}{advice}") from error
+
+
+@contextmanager
+def new_result(path: Path, advice: str = "") -> Iterator[Path]:
+    """`new_file` for what a person asked for; raises as `writing` does."""
+    with writing(path, advice), new_file(path) as temporary:
+        yield temporary
 
 
 @contextmanager

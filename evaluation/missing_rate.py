@@ -67,6 +67,11 @@ class Curve:
     trained: Mapping[str, float]
     points: Sequence[Mapping[str, Any]]
 
+    @property
+    def lost_both(self) -> bool:
+        """Whether training posts lost images and texts: no line of `average` is for such a run."""
+        return all(self.trained.values())
+
 
 @dataclass(frozen=True)
 class MeanPoint:
@@ -82,11 +87,11 @@ class MeanPoint:
 def average(curves: Iterable[Curve]) -> list[MeanPoint]:
     """Means over the runs of a method, by missing modality and rate.
 
-    Lost in the test: of runs whose training posts lost nothing. In training and test: of every run at the rate that it
-    was trained with, and at 0 of the runs that lost nothing.
+    Lost in the test: of runs whose training posts lost nothing. In training and test: of every run at the rate of the
+    modality that it was trained with, and at 0 of the runs that lost nothing. Runs that `lost_both` are left out.
     """
     found: dict[tuple[str, str, str, float], list[float]] = {}
-    for curve in curves:
+    for curve in (curve for curve in curves if not curve.lost_both):
         whole = not any(curve.trained.values())
         for point in curve.points:
             missing, rate = point["missing"], point["rate"]

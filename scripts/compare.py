@@ -16,6 +16,8 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from datasets.folders import writing
+
 if TYPE_CHECKING:
     from evaluation.compare import Group, Run
 
@@ -49,13 +51,16 @@ def main(options: CompareOptions) -> None:
     text = markdown(groups, baseline, options.metric)
     print(text, end="")
     output = Path(options.output)
-    if output.suffix in (".md", ".csv"):
-        output.write_text(table_csv(groups) if output.suffix == ".csv" else text, encoding="utf-8")
-    elif options.output:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "table.md").write_text(text, encoding="utf-8")
-        (output / "table.csv").write_text(table_csv(groups), encoding="utf-8")
-        draw(runs, groups, options, output)
+    if not options.output:
+        return
+    with writing(f"--output {output}"):
+        if output.suffix in (".md", ".csv"):
+            output.write_text(table_csv(groups) if output.suffix == ".csv" else text, encoding="utf-8")
+        else:
+            output.mkdir(parents=True, exist_ok=True)
+            (output / "table.md").write_text(text, encoding="utf-8")
+            (output / "table.csv").write_text(table_csv(groups), encoding="utf-8")
+            draw(runs, groups, options, output)
 
 
 def draw(runs: list[Run], groups: list[Group], options: CompareOptions, folder: Path) -> None:

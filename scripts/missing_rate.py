@@ -15,6 +15,8 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from datasets.folders import writing
+
 if TYPE_CHECKING:
     from evaluation.compare import Run
     from evaluation.missing_rate import Curve
@@ -56,12 +58,19 @@ def main(options: MissingRateOptions) -> None:
     curves = [curve_of(run, options) for run in runs]
     if not options.output:
         return
+    both = [run.folder for run, curve in zip(runs, curves, strict=True) if curve.lost_both]
+    if both:
+        told = f"note: {len(both)} runs lost images and texts in training and count in no mean, as {both[0]}"
+        print(told, file=sys.stderr)
     points, folder = average(curves), Path(options.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not points:
+        raise ValueError("--output: no run is left to average")
     table = markdown(points)
-    (folder / "missing_rate.md").write_text(table, encoding="utf-8")
-    write_points(points, folder / "missing_rate.csv")
-    draw(points, folder / "missing_rate.png")
+    with writing(f"--output {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "missing_rate.md").write_text(table, encoding="utf-8")
+        write_points(points, folder / "missing_rate.csv")
+        draw(points, folder / "missing_rate.png")
     print(table, end="")
 
 
@@ -84,10 +93,8 @@ def curve_of(run: Run, options: MissingRateOptions) -> Curve:
     rows = assembly.split.test
     points = missing_rate_curve(assembly.net, assembly.batches_of, rows, assembly.store, options.seed, amp, rates)
     table, picture = run.folder / "missing_rate.csv", run.folder / "missing_rate.png"
-    try:
+    with writing(table):
         write_curve(points, table, picture, run.folder.name)
-    except OSError as error:
-        raise ValueError(f"{error.filename} cannot be written: {error.strerror or error}") from error
     for point in (point for point in points if point["rate"] in (0, 0.5, 1)):
         print(f"{point['rate']:.0%} of {point['posts']} without {point['missing']}: macro-F1 {point['macro_f1']:.3f}")
     print(f"{table}, {picture}")

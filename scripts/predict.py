@@ -11,6 +11,7 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from datasets.folders import writing
 from datasets.options import DataOptions
 
 
@@ -67,10 +68,8 @@ def main(options: PredictOptions) -> None:
         cache_dir=options.cache_dir, num_workers=options.num_workers, region_features=options.region_features,
     )  # fmt: skip
     store, answers, classes = label_posts(RunFolder(options.run), data, options.gpu, options.batch_size)
-    try:
+    with writing(f"--output {options.output}"):
         write_predictions(options.output, store, answers, classes)
-    except OSError as error:
-        raise ValueError(f"--output {options.output} cannot be written: {error.strerror or error}") from error
     print(f"{options.output}: {len(answers):,} posts")
 
 

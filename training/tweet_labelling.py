@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from datasets.folders import new_file
+from datasets.folders import new_file, writing
 from datasets.posts import SENTIMENTS
 from datasets.store import PostStore, set_columns, write_file
 from datasets.text import rule_of
@@ -220,15 +220,16 @@ def _list_refused(store: PostStore, finite: np.ndarray, rows: np.ndarray) -> Non
 
 def _write_csv(store: PostStore, answers: np.ndarray, rows: np.ndarray, output: Path) -> None:
     """The answers for `rows` with six decimals, as T4SA 2.0 has them; the file is there whole or not at all."""
-    try:
-        with new_file(output) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(COLUMNS)
-            for start in range(0, len(rows), CHUNK):
-                some = rows[start : start + CHUNK]
-                table.writerows(
-                    [name, *(f"{value:.6f}" for value in answer)]
-                    for name, answer in zip(store.ids(some), answers[some].tolist(), strict=True)
-                )
-    except OSError as error:
-        raise ValueError(f"--output {output} cannot be written: {error.strerror or error}") from error
+    with (
+        writing(f"--output {output}"),
+        new_file(output) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for start in range(0, len(rows), CHUNK):
+            some = rows[start : start + CHUNK]
+            table.writerows(
+                [name, *(f"{value:.6f}" for value in answer)]
+                for name, answer in zip(store.ids(some), answers[some].tolist(), strict=True)
+            )

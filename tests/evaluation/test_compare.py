@@ -249,5 +249,7 @@ def test_a_folder_of_tables_ranks_and_pictures(tmp_path: Path, capsys: pytest.Ca
             assert len(picture.convert("L").resize((64, 64)).getcolors(256)) > 10  # something is drawn
     few = tmp_path / "few"
     main(CompareOptions(runs[:2], output=str(few)))
+    with pytest.raises(ValueError, match=r"--output .*table\.csv/few cannot be written: Not a directory"):
+        main(CompareOptions(runs[:2], output=str(output / "table.csv" / "few")))
     assert "ranks need three methods or more" in capsys.readouterr().err
     assert sorted(path.name for path in few.iterdir()) == ["cost.png", "label_efficiency.png", "table.csv", "table.md"]

@@ -80,6 +80,12 @@ def test_a_run_stands_for_the_rate_that_it_was_trained_with():
     assert math.isnan(found[TRAINING_AND_TEST, "text", 1].half)
 
 
+def test_a_run_that_lost_images_and_texts_in_training_is_in_no_mean():
+    both = run_of("a", (0.5, 1), {("image", 0.5): 0.9, ("text", 1): 0.9})
+    assert both.lost_both and not any(curve.lost_both for curve in CURVES)
+    assert average([*CURVES, both]) == average(CURVES)
+
+
 def test_means_as_a_table_and_a_picture(tmp_path: Path):
     points = average(CURVES)
     header, _, test, both = markdown(points).splitlines()

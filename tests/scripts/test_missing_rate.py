@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.missing_rate import Curve
 from scripts.missing_rate import MissingRateOptions, main
 from tests.runs import TINY, Forker
 from training.assembly import assemble, choose_device
@@ -45,6 +46,20 @@ def test_runs_of_two_seeds_are_averaged(finished: Path, forker: Forker, cache: P
     assert both == [("image", 0), ("text", 0), ("text", 0.25)]
     assert "25% of texts" in (tmp_path / "means" / "missing_rate.md").read_text()
     assert (tmp_path / "means" / "missing_rate.png").is_file()
+
+
+def test_runs_that_lost_both_are_told_and_a_folder_that_cannot_be_written_is_one_sentence(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"--output .*file/means cannot be written: Not a directory"):
+        main(MissingRateOptions((run,), output=str(tmp_path / "file" / "means"), gpu=-1))
+    curve = Curve("a", {"image": 0.5, "text": 0.5}, [{"missing": "image", "rate": 0.5, "macro_f1": 0.5}])
+    monkeypatch.setattr("scripts.missing_rate.curve_of", lambda *_: curve)
+    with pytest.raises(ValueError, match=r"--output: no run is left to average"):
+        main(MissingRateOptions((run,), output=str(tmp_path / "means"), gpu=-1))
+    assert f"1 runs lost images and texts in training and count in no mean, as {run}" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_run_is_one_sentence(tmp_path: Path) -> None:
