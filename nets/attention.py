@@ -13,7 +13,10 @@ from nets.prediction import Prediction
 
 
 class TokenAttention(nn.Module):
-    """softmax(Q Kᵀ / √D) V with one head: Q = W_q of who asks, K = W_k and V = W_v of the normalised tokens asked.
+    """softmax(Q Kᵀ / √D) V with one head, averaged over who asks: Q = W_q of who asks, K = W_k and V = W_v of tokens.
+
+    Values are linear, so tokens are averaged first and mapped once. Q Kᵀ multiplies W_k with whichever of queries and
+    tokens costs less. A bias of keys would add the same to all scores of a query, so there is none.
 
     Args:
         query_width, token_width: features of who asks and of a token.
@@ -22,16 +25,24 @@ class TokenAttention(nn.Module):
 
     def __init__(self, query_width: int, token_width: int, dim: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(token_width)
-        self.query, self.key, self.value = (nn.Linear(width, dim) for width in (query_width, token_width, token_width))
+        self.query = nn.Linear(query_width, dim)
+        self.key = nn.Linear(token_width, dim, bias=False)
+        self.value = nn.Linear(token_width, dim)
 
-    def forward(self, asking: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, Q, query_width), (B, T, token_width) and (B, T) bool to (B, Q, D); zeros where there is no token."""
-        tokens = self.norm(tokens)
-        score = self.query(asking) @ self.key(tokens).transpose(1, 2) / math.sqrt(self.query.out_features)
-        nobody = ~mask.any(dim=1).view(-1, 1, 1)
-        weight = score.masked_fill(~mask.unsqueeze(1) & ~nobody, -math.inf).softmax(dim=-1) * ~nobody
-        return weight @ self.value(tokens)
+    def forward(self, asking: Tensor, asks: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        """(B, D) from (B, Q, query_width) with (B, Q) bool, who there asks, and (B, T, token_width), normalised, with
+        (B, T) bool, which there are; zeros where nobody asks or there is no token."""
+        query = self.query(asking)
+        (queries, dim), (count, width) = query.shape[1:], tokens.shape[1:]
+        if queries * width * (dim + count) < count * dim * (width + queries):
+            score = query @ self.key.weight @ tokens.transpose(1, 2)
+        else:
+            score = query @ self.key(tokens).transpose(1, 2)
+        some = mask.any(dim=1, keepdim=True)
+        hidden = some & ~mask
+        weight = (score / math.sqrt(dim)).masked_fill(hidden.unsqueeze(1), -math.inf).softmax(dim=-1)
+        seen = (mean_of_tokens(weight, asks).unsqueeze(1) @ tokens).squeeze(1)
+        return self.value(seen) * (some & asks.any(dim=1, keepdim=True))
 
 
 class AttentionNet(PostNet):
@@ -49,6 +60,7 @@ class AttentionNet(PostNet):
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__(encoders, num_classes, dim, dropout)
         self.map = maps(encoders, ("text",), dim)
+        self.norm = nn.LayerNorm(encoders.layouts["image"].token_width)
         self.attention = TokenAttention(dim, encoders.layouts["image"].token_width, dim)
         self.query_without_text = nn.Parameter(torch.randn(dim))
         self.classify = last_layers(dim, num_classes, dropout)
@@ -58,10 +70,11 @@ class AttentionNet(PostNet):
         _, tokens, mask = self.encoders.layouts["image"].unpack(features["image"])
         text = self.map["text"](self.encoders.layouts["text"].pooled(features["text"]))
         query = torch.where(present["text"].unsqueeze(1), text, self.query_without_text.to(text.dtype))
-        image = self.attention(query.unsqueeze(1), tokens, mask).squeeze(1)
+        tokens = self.norm(tokens)
+        asks = torch.ones_like(present["text"]).unsqueeze(1)
+        image = self.attention(query.unsqueeze(1), asks, tokens, mask)
         fused = mean_of_present([text, image], [present["text"], present["image"]])
-        values = self.attention.value(self.attention.norm(tokens))
-        parts = {"text": text, "image": mean_of_tokens(values, mask)}
+        parts = {"text": text, "image": self.attention.value(mean_of_tokens(tokens, mask))}
         return Prediction(self.classify(fused), features=fused, parts=parts)
 
 

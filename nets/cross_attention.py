@@ -25,6 +25,7 @@ class CrossAttentionNet(PostNet):
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__(encoders, num_classes, dim, dropout)
         self.map = nn.ModuleDict({name: normalised_map(encoders.layouts[name].token_width, dim) for name in MODALITIES})
+        self.norm = nn.ModuleDict({name: nn.LayerNorm(dim) for name in MODALITIES})
         self.asks = nn.ModuleDict({name: TokenAttention(dim, dim, dim) for name in MODALITIES})
         self.classify = last_layers(dim, num_classes, dropout)
 
@@ -32,10 +33,11 @@ class CrossAttentionNet(PostNet):
         """See PostNet."""
         read = {name: self.encoders.layouts[name].unpack(features[name]) for name in MODALITIES}
         tokens = {name: self.map[name](read[name].tokens) for name in MODALITIES}
+        asked = {name: self.norm[name](tokens[name]) for name in MODALITIES}
+        parts = {name: mean_of_tokens(tokens[name], read[name].mask) for name in MODALITIES}
         means = []
         for name, other in (("text", "image"), ("image", "text")):
-            answers = self.asks[name](tokens[name], tokens[other], read[other].mask)
-            means.append(mean_of_tokens(tokens[name] + answers, read[name].mask))
+            answer = self.asks[name](tokens[name], read[name].mask, asked[other], read[other].mask)
+            means.append(parts[name] + answer)
         fused = mean_of_present(means, [present[name] for name in MODALITIES])
-        parts = {name: mean_of_tokens(tokens[name], read[name].mask) for name in MODALITIES}
         return Prediction(self.classify(fused), features=fused, parts=parts)

@@ -40,7 +40,6 @@ def packed(seed: int, lengths: list[int]) -> Tensor:
 
 def by_hand(attention: TokenAttention, query: Tensor, tokens: list[Tensor]) -> Tensor:
     """Attention of one query over a list of tokens, one at a time."""
-    tokens = [attention.norm(token) for token in tokens]
     asked = attention.query(query)
     scores = [math.exp(float(asked @ attention.key(token)) / math.sqrt(len(asked))) for token in tokens]
     return sum(score / sum(scores) * attention.value(token) for score, token in zip(scores, tokens, strict=True))
@@ -60,8 +59,8 @@ def test_the_text_asks_the_tokens_of_the_image():
     found = net.fuse(FEATURES, PRESENT).features
     image = LAYOUT.unpack(FEATURES["image"]).tokens
     text = net.map["text"][1](net.map["text"][0](LAYOUT.pooled(FEATURES["text"])))
-    both = (text[0] + by_hand(net.attention, text[0], list(image[0]))) / 2
-    alone = by_hand(net.attention, net.query_without_text, [image[2, 0]])
+    both = (text[0] + by_hand(net.attention, text[0], list(net.norm(image[0])))) / 2
+    alone = by_hand(net.attention, net.query_without_text, [net.norm(image[2, 0])])
     expected = torch.stack([both, text[1], alone, torch.zeros(2)])
     torch.testing.assert_close(found, expected)
 
@@ -73,11 +72,25 @@ def test_each_asks_the_tokens_of_the_other():
     text, image = (net.map[name](LAYOUT.unpack(FEATURES[name]).tokens) for name in ("text", "image"))
     texts, images = list(text[0, :3]), list(image[0])
     crossed = [
-        torch.stack([token + by_hand(net.asks[name], token, others) for token in tokens]).mean(0)
-        for name, tokens, others in (("text", texts, images), ("image", images, texts))
+        torch.stack([token + by_hand(net.asks[name], token, list(net.norm[other](others))) for token in tokens]).mean(0)
+        for name, tokens, other, others in (("text", texts, "image", image[0]), ("image", images, "text", text[0, :3]))
     ]
     expected = torch.stack([sum(crossed) / 2, text[1, :2].mean(0), image[2, 0], torch.zeros(2)])
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("queries", "tokens", "cheaper"), [(1, 9, "query"), (9, 2, "key")])
+@torch.no_grad()
+def test_mapping_queries_or_keys_is_the_same_attention(queries, tokens, cheaper):
+    attention = TokenAttention(5, 4, 3)
+    asking, asked = torch.randn(1, queries, 5), torch.randn(1, tokens, 4)
+    mapped = []
+    attention.key.register_forward_hook(lambda *_: mapped.append("key"))
+    everyone = [torch.ones(1, count, dtype=torch.bool) for count in (queries, tokens)]
+    found = attention(asking, everyone[0], asked, everyone[1])
+    assert mapped == (["key"] if cheaper == "key" else [])
+    expected = torch.stack([by_hand(attention, one, list(asked[0])) for one in asking[0]]).mean(0)
+    torch.testing.assert_close(found[0], expected)
 
 
 @pytest.mark.parametrize("name", ["attention", "cross_attention"])
