@@ -61,7 +61,7 @@ class EncoderFeatures:
 
     def __init__(self, store: PostStore, folder: Path | str) -> None:
         cache = FeatureCache(folder)
-        if cache.about.get("store") != store.fingerprint or cache.about.get("modality") != "image":
+        if cache.about.get("posts") != store.fingerprint_of("image") or cache.about.get("modality") != "image":
             raise ValueError(
                 f"{folder} holds no features of the images of {store.path}: train on it with --freeze image"
             )

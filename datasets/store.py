@@ -53,6 +53,7 @@ class PostStore:
         self.labels_from = labels_from
         about = _read_about(self.path)
         self.fingerprint: str = about["fingerprint"]
+        self._of_columns: dict[str, str] = about.get("column_fingerprints", {})
         self.source: str = about["source"]
         self._batches: list[pa.RecordBatch] = []
         for file in about["files"]:
@@ -179,6 +180,11 @@ class PostStore:
         if "teacher" not in self.columns:
             return None
         return np.concatenate([chunk.flatten().to_numpy() for chunk in self.chunks("teacher")]).reshape(len(self), -1)
+
+    def fingerprint_of(self, column: str) -> str:
+        """sha256 of what ingest wrote in a column, whatever the others hold: what is made of texts or images alone is
+        still good where labels change. That of the whole store where it was written without those of columns."""
+        return self._of_columns.get(column, self.fingerprint)
 
     @cached_property
     def teacher_fingerprint(self) -> str:

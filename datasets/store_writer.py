@@ -46,6 +46,11 @@ class _Fingerprint:
                 filled = pc.fill_null(column, False if pa.types.is_boolean(column.type) else 0)
                 content.update(filled.to_numpy(zero_copy_only=False).tobytes())
 
+    def of_columns(self) -> dict[str, str]:
+        """Of each column by itself."""
+        found = self._columns.items()
+        return {name: hashlib.sha256(shape.digest() + content.digest()).hexdigest() for name, (shape, content) in found}
+
     def hexdigest(self, classes: Sequence[str]) -> str:
         whole = hashlib.sha256(json.dumps([FORMAT, list(classes)]).encode())
         for name, (shape, content) in sorted(self._columns.items()):
@@ -254,6 +259,7 @@ class StoreWriter:
             "rows": self.rows,
             "classes": list(classes),
             "fingerprint": self._fingerprint.hexdigest(classes),
+            "column_fingerprints": self._fingerprint.of_columns(),
             "source": self._source,
             "columns": self._schema.names,
             "files": [{"name": name, "rows": rows} for name, rows in zip(self._names, self._counts, strict=True)],

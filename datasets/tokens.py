@@ -97,7 +97,7 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
 class TokenCache:
     """The token ids of one text column of a store: ragged, memory-mapped, built once.
 
-    Built on first use in a sub-folder of `folder` named by the fingerprints of store and tokenizer, the column,
+    Built on first use in a sub-folder of `folder` named by the fingerprints of column and tokenizer, the column,
     `length` (tokens at most, special ones included) and `rule` (how texts are rewritten first, one of
     datasets.text.TEXT_RULES); opened from there ever after. Posts without a text have no tokens. Pickles as its path,
     so worker processes share the mapped file.
@@ -122,7 +122,7 @@ class TokenCache:
         self.pad_id: int = tokenizer.pad_token_id or 0  # masked out everywhere, so 0 does where there is none
         self.special_ids: tuple[int, ...] = tuple(sorted({*tokenizer.all_special_ids} - {tokenizer.unk_token_id}))
         """Ids that a strong view leaves alone. Unknown is not among them: it stands for a word of the text."""
-        key = repr((FORMAT, store.fingerprint, tokenizer_fingerprint(tokenizer), column, length, rule))
+        key = repr((FORMAT, store.fingerprint_of(column), tokenizer_fingerprint(tokenizer), column, length, rule))
         self.fingerprint: str = hashlib.sha256(key.encode()).hexdigest()
         self.path = Path(folder) / f"tokens-{column}-{self.fingerprint[:16]}"
         if not self.path.is_dir():

@@ -294,7 +294,7 @@ def _tokenizer(options: Options, store: PostStore) -> Any:
 
     source = text_source(options.net)
     if not source and options.net.text_net in ("small", FASTTEXT):
-        folder = Path(options.data.cache_dir) / "tokenizers" / store.fingerprint[:16]
+        folder = Path(options.data.cache_dir) / "tokenizers" / store.fingerprint_of("text")[:16]
         if (folder / "tokenizer.json").is_file():
             return AutoTokenizer.from_pretrained(folder)
         step = 8192

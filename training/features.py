@@ -43,18 +43,18 @@ def frozen_features(
 ) -> FeatureCache:
     """The features of encoder `name` ("image" or "text") for every post of the source's store.
 
-    Computed into a sub-folder of `folder`, named by the fingerprints of posts and weights and by how views are made,
-    unless they are there. `encoder` is moved to `device`.
+    Computed into a sub-folder of `folder`, named by the fingerprints of what is encoded and of the weights and by how
+    views are made, unless they are there. `encoder` is moved to `device`.
     """
-    shown: tuple[float, ...] = (view_maker.length, view_maker.strong_text)
     if name == "image":
-        shown = (source.image_size,) if view_maker.strong_image == 1 else (source.image_size, view_maker.strong_image)
+        posts, shown = source.store.fingerprint_of("image"), [source.image_size, view_maker.strong_image]
+    else:
+        posts = " ".join(texts.fingerprint for texts in (source.tokens, source.paraphrases) if texts is not None)
+        shown = [view_maker.strong_text]
     about = {
-        "store": source.store.fingerprint, "weights": weights_fingerprint(encoder), "modality": name,
-        "views": views, "shown": list(shown),
+        "posts": posts, "weights": weights_fingerprint(encoder), "modality": name, "views": views, "shown": shown,
+        "tokens": encoder.layout.count,
     }  # fmt: skip
-    if encoder.layout.count:  # as the name of a cache without tokens has always been
-        about["tokens"] = encoder.layout.count
     path = folder / f"features-{name}-{hashlib.sha256(repr(about).encode()).hexdigest()[:16]}"
     if not FeatureCache.there(path):
         with alone(path):

@@ -169,7 +169,7 @@ def test_features_of_an_encoder_and_of_other_posts(tmp_path):
     store = write(tmp_path / "s", [encoded(scene(seed=number)) for number in range(6)] + [None])
     values = np.eye(7, 8) + 0.01
     values[4] = 3 * values[1] + 0.02
-    about = {"store": store.fingerprint, "modality": "image", "weights": "w"}
+    about = {"posts": store.fingerprint_of("image"), "modality": "image", "weights": "w"}
     with create_features(tmp_path / "f", 7, 8, 1, about=about) as arrays:
         arrays["clean"][:] = values
     vectors = EncoderFeatures(store, tmp_path / "f")
@@ -222,7 +222,7 @@ def test_the_script_compares_features_of_one_encoder_only(tmp_path, capsys):
     stores = [write(tmp_path / name, [encoded(scene(seed=number)) for number in range(4)]) for name in ("a", "b")]
     for place, weights, shift in (("a", "w", 0), ("b", "w", 3), ("other", "v", 0)):
         store = stores[place != "a"]
-        about = {"store": store.fingerprint, "modality": "image", "weights": weights}
+        about = {"posts": store.fingerprint_of("image"), "modality": "image", "weights": weights}
         with create_features(tmp_path / f"features {place}", 4, 8, 1, about=about) as arrays:
             arrays["clean"][:] = np.roll(np.eye(4, 8), shift, axis=1)  # shifted by 3: one of four is the same
     options = {"against": (stores[1].path,), "features": tmp_path / "features a"}

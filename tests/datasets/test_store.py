@@ -105,6 +105,21 @@ def test_the_fingerprint_is_of_the_contents(tmp_path, monkeypatch):
     assert len({fingerprint_of(str(number), **post) for number, post in enumerate(variants)}) == len(variants)
 
 
+def test_a_column_has_a_fingerprint_of_its_own(tmp_path):
+    def prints_of(name, **post):
+        with StoreWriter(tmp_path / name, CLASSES) as writer:
+            writer.add("1", **{"text": "ab", "image": b"x", "label": "neutral", **post})
+        store = PostStore(tmp_path / name)
+        return [store.fingerprint_of(column) for column in ("text", "image", "label")]
+
+    text, image, label = prints_of("plain")
+    assert len({text, image, label}) == 3
+    assert prints_of("text", text="abc")[1:] == [image, label]
+    assert prints_of("label", label="positive")[:2] == [text, image]
+    changed = prints_of("image", image=b"y")
+    assert (changed[0], changed[2]) == (text, label) and changed[1] != image
+
+
 def test_text_cannot_move_between_rows_unnoticed(tmp_path):
     prints = set()
     for name, texts in (("a", ("ab", "c")), ("b", ("a", "bc"))):

@@ -1,0 +1,75 @@
+"""What the features of a frozen encoder depend on, and what they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from datasets.augment import ViewMaker
+from datasets.features import FeatureCache
+from datasets.loading import PostSource
+from datasets.store import PostStore, StoreWriter
+from datasets.tokens import TokenCache, train_tokenizer
+from nets.layout import Layout
+from training.features import frozen_features
+
+TEXTS = ("happy @anna", "sad @bob", "so so")
+
+
+class Sums(nn.Module):
+    """Stands for a text encoder: one feature, the sum of the token ids."""
+
+    width, layout = 1, Layout(1)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """(B, L) ids and mask to (B, 1)."""
+        return (ids * mask).sum(dim=1, keepdim=True).float()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory):
+    return train_tokenizer(TEXTS * 3, tmp_path_factory.mktemp("tokenizer") / "own", vocab_size=200)
+
+
+def store_of(path: Path, texts: tuple[str, ...] = TEXTS, label: str = "negative", **more) -> PostStore:
+    with StoreWriter(path, ("negative", "positive")) as writer:
+        for number, text in enumerate(texts):
+            writer.add(str(number), text=text, label=label, **more)
+    return PostStore(path)
+
+
+def features_of(store: PostStore, tokenizer, cache: Path, rule: str = "none", length: int = 16) -> FeatureCache:
+    tokens = TokenCache(store, tokenizer, length, cache, rule=rule)
+    said = TokenCache(store, tokenizer, length, cache, "paraphrase", rule) if store.has_paraphrase else None
+    source = PostSource(store, np.full(len(store), -1), tokens=tokens, paraphrases=said)
+    view_maker = ViewMaker((0.5,) * 3, (0.5,) * 3, tokens)
+    return frozen_features("text", Sums(), source, view_maker, 1, cache, torch.device("cpu"))
+
+
+def test_other_labels_and_a_teacher_leave_the_features_of_texts_and_the_text_itself_does_not(tokenizer, tmp_path):
+    cache = tmp_path / "cache"
+    first = features_of(store_of(tmp_path / "a"), tokenizer, cache)
+    assert np.ptp(first.clean) > 0
+    relabelled = store_of(tmp_path / "b", label="positive", teacher=(0.5, 0.5), image=b"jpeg")
+    assert features_of(relabelled, tokenizer, cache).path == first.path
+    for name, store in {
+        "another text": store_of(tmp_path / "c", texts=(*TEXTS[:2], "so")),
+        "a paraphrase": store_of(tmp_path / "d", paraphrase="said otherwise"),
+    }.items():
+        assert features_of(store, tokenizer, cache).path != first.path, name
+
+
+def test_texts_that_are_rewritten_or_cut_have_features_of_their_own(tokenizer, tmp_path):
+    store, cache = store_of(tmp_path / "a"), tmp_path / "cache"
+    plain = features_of(store, tokenizer, cache)
+    masked, cut = (
+        features_of(store, tokenizer, cache, "twitter_roberta"),
+        features_of(store, tokenizer, cache, length=3),
+    )
+    assert len({plain.path, masked.path, cut.path}) == 3
+    assert not np.array_equal(masked.clean[:2], plain.clean[:2])
+    assert np.array_equal(masked.clean[2], plain.clean[2])
