@@ -49,7 +49,9 @@ class AdaMatch(Algorithm):
         answer, target, learner, answer_strong = (prediction.logits for prediction in predicted)
         if reads_batch_statistics(self.net):
             answer, answer_strong = self.interpolated([answer, answer_strong], [known, known_strong])
-        seen = answer.detach().softmax(dim=1)
+            seen = answer.detach().softmax(dim=1)
+        else:  # at rest, as the unlabelled posts are whose confidence is held against theirs
+            seen = self.guess(known).logits.softmax(dim=1)
         if self.options.align == "labelled" and self.alignment is not None:
             self.alignment.follow(seen)
         threshold = scaled_threshold(self.options.threshold, seen.amax(dim=1).mean())

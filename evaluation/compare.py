@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from evaluation.intervals import Interval, PairedTest, holm, mean_interval, paired_test
 from evaluation.ranks import Ranking, rank
@@ -19,15 +20,27 @@ FIGURES = ("accuracy", "macro_f1", "weighted_f1", "ece")
 COSTS = ("seconds", "peak_memory_gib")
 LOWER_IS_BETTER = ("ece", *COSTS)
 BOTH = "image and text"
+RECIPE = (
+    "epoch", "num_train_iter", "batch_size", "uratio", "accumulate", "optim", "lr", "encoder_lr", "layer_decay",
+    "momentum", "weight_decay", "schedule", "warmup", "head_first", "clip", "ema_m", "patience", "image_net",
+    "image_weights", "image_size", "image_grid", "strong_image", "text_net", "text_weights", "text_pooling",
+    "text_tokens", "text_length", "text_rule", "strong_text", "feature_dim", "feature_views", "dropout", "batch_norm",
+)  # fmt: skip
+"""Options that are not in a run's name and without which it would not be the same run again."""
 NEEDED = ("name", "seed", "num_labels", "classes", "split_fingerprint", "test_fingerprint", "test", "seconds")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run: its folder and its results.json."""
+    """One finished run: its folder, its results.json, and RECIPE as its options.yaml has it.
+
+    `apart` tells it from runs of the same name with another recipe: lr=0.001.
+    """
 
     folder: Path
     results: dict[str, Any]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
 
     @property
     def reads(self) -> str:
@@ -47,7 +60,7 @@ class Run:
                 words.append("frozen")
             elif option != "net" or self.reads == BOTH:
                 words.append(word)
-        return " ".join(words)
+        return " ".join([*words, *self.apart])
 
     @property
     def group(self) -> tuple[str, str, int]:
@@ -100,7 +113,52 @@ def read_run(folder: Path | str) -> Run:
     missing = [key for key in NEEDED if key not in results]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}: evaluate the run again with --eval_only")
-    return Run(Path(folder), results)
+    run = Run(Path(folder), results)
+    return replace(run, recipe=_recipe(run.folder / "options.yaml", run.reads))
+
+
+def _recipe(file: Path, reads: str) -> dict[str, Any]:
+    """RECIPE as far as it concerns what the net reads, weights by their names; {} where the options were not kept."""
+    if not file.is_file():
+        return {}
+    try:
+        options = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is no YAML: {str(error).splitlines()[0]}") from None
+    unread = {"image", "text"} - set(reads.split(" and "))
+    names = [name for name in RECIPE if name in (options or ()) and not unread & set(name.split("_"))]
+    return {name: Path(options[name]).name if name.endswith("_weights") else options[name] for name in names}
+
+
+def tell_apart(runs: Iterable[Run]) -> list[Run]:
+    """The runs, with `apart` where those of one name have several recipes with the same number of labels."""
+    told = list(runs)
+    for group in {run.group for run in told}:
+        places = [place for place, run in enumerate(told) if run.group == group and run.recipe]
+        names = _differing([told[place] for place in places])
+        for place in places:
+            run = told[place]
+            told[place] = replace(run, apart=tuple(f"{name}={run.recipe.get(name)}" for name in names))
+    return told
+
+
+def unshared(runs: Sequence[Run]) -> list[str]:
+    """A sentence for each option of RECIPE in which runs differ that are compared with one another."""
+    sentences = []
+    for reads, num_labels in sorted({run.group[1:] for run in runs}):
+        block = [run for run in runs if run.group[1:] == (reads, num_labels) and run.recipe]
+        for name in _differing(block):
+            methods: dict[str, list[str]] = {}
+            for run in block:
+                known = methods.setdefault(str(run.recipe.get(name)), [])
+                known += [run.method] if run.method not in known else []
+            told = "; ".join(f"{value} in {', '.join(known)}" for value, known in methods.items())
+            sentences.append(f"with {num_labels} labels --{name} is not the same everywhere: {told}")
+    return sentences
+
+
+def _differing(runs: Sequence[Run]) -> list[str]:
+    return [name for name in RECIPE if len({str(run.recipe.get(name)) for run in runs}) > 1]
 
 
 def check_comparable(runs: Sequence[Run]) -> None:
@@ -135,7 +193,7 @@ def find_runs(folders: Iterable[Path | str]) -> tuple[list[Run], list[Path]]:
         finished = [path for path in inner if (path / "results.json").is_file()]
         runs += [read_run(path) for path in finished]
         unfinished += [path for path in inner if path not in finished]
-    return runs, unfinished
+    return tell_apart(runs), unfinished
 
 
 def compare(

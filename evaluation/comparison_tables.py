@@ -25,6 +25,11 @@ def percent(value: Interval) -> str:
     return f"{100 * value.mean:.1f}" + ("" if math.isnan(value.half) else f" ± {100 * value.half:.1f}")
 
 
+def _cost(value: Interval) -> str:
+    """Mean and half-width in the cost's own unit."""
+    return f"{value.mean:.2f}" + ("" if math.isnan(value.half) else f" ± {value.half:.2f}")
+
+
 def _plain(value: Interval, digits: int) -> str:
     return "–" if math.isnan(value.mean) else f"{value.mean:.{digits}f}"
 
@@ -54,7 +59,8 @@ def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str =
         cells += [percent(group.figures[name]) for name in percents]
         if baseline is not None and group.against is not None:
             test = group.against
-            cells += [percent(test.difference), _p(test.t_p), _p(group.holm_p), _p(test.wilcoxon_p)]
+            shown = _cost(test.difference) if metric in COSTS else percent(test.difference)
+            cells += [shown, _p(test.t_p), _p(group.holm_p), _p(test.wilcoxon_p)]
             cells += [str(test.difference.count)]
         elif baseline is not None:
             cells += ["baseline" if group.name == baseline else "–", *["–"] * 4]

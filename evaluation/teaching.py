@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 ACCEPTED, RIGHT, BY_CLASS = "train/util_ratio", "train/pseudo_acc", "train/pseudo_label/"
-"""Tags of metrics.jsonl: share of the unlabelled posts that is learned from; share of those known that is right; share
-of the unlabelled posts that is learned from as each class."""
+"""Tags of metrics.jsonl: share of the unlabelled posts that is learned from, or what they weigh on average; share of
+those that is right, where the class is known and was not told; share of the unlabelled posts that is learned from as
+each class."""
 LAST = 0.1
 """Share of the run that is summed up."""
 

@@ -40,7 +40,7 @@ class CompareOptions:
 
 def main(options: CompareOptions) -> None:
     """Print the table, write what is asked for."""
-    from evaluation.compare import compare, find_runs
+    from evaluation.compare import compare, find_runs, unshared
     from evaluation.comparison_tables import markdown, table_csv
 
     baseline = options.baseline or None
@@ -48,6 +48,8 @@ def main(options: CompareOptions) -> None:
     if unfinished:
         print(f"note: {len(unfinished)} runs are not finished and are left out, as {unfinished[0]}", file=sys.stderr)
     groups = compare(runs, baseline, options.posts, options.metric)
+    for sentence in unshared(runs):
+        print(f"note: {sentence}", file=sys.stderr)
     text = markdown(groups, baseline, options.metric)
     print(text, end="")
     output = Path(options.output)

@@ -46,6 +46,10 @@ class SweepOptions:
     dry_run: bool = False
     """List the runs and what is left of each to do; run nothing."""
 
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"--workers {self.workers} must be 0 or more")
+
 
 @dataclass(frozen=True)
 class Means:
@@ -118,6 +122,14 @@ def sweep(jobs: list[Job], means: Means) -> int:
     return 1 if failures else 0
 
 
+def _listed(job: Job) -> str:
+    """How far a run is and its name, or why it cannot be run."""
+    try:
+        return f"{state(job):5} {job.name}"
+    except ValueError as error:
+        return f"wrong {job.name}: {error}"
+
+
 def _told(one: Ended[Job]) -> str:
     """A run that has ended, in a few words."""
     if one.code:
@@ -137,7 +149,7 @@ def main(argv: list[str]) -> int:
         )  # fmt: skip
         if options.dry_run:
             for job in jobs:
-                print(f"{state(job):5} {job.name}")
+                print(_listed(job))
             return 0
         warm()
         return sweep(jobs, Means.of(options, jobs))

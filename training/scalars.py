@@ -111,17 +111,16 @@ def pseudo_label_figures(
 ) -> dict[str, Tensor]:
     """Shares of a batch's unlabelled posts, all (B,): those accepted as each class, and those known and right.
 
-    A post is accepted where `mask` is greater than 0; its `truth` is known where that is not negative.
+    A post counts by its `mask`, what it weighs in the loss; its `truth` is known where that is not negative.
     """
-    accepted = mask > 0
+    weight = mask.to(torch.float32)
     figures = {
-        f"train/pseudo_label/{name}": (accepted & (pseudo_label == place)).to(torch.float32).mean()
-        for place, name in enumerate(classes)
+        f"train/pseudo_label/{name}": (weight * (pseudo_label == place)).mean() for place, name in enumerate(classes)
     }
     if truth is not None:
-        known = accepted & (truth >= 0)
-        figures[_KNOWN] = known.to(torch.float32).mean()
-        figures[_RIGHT] = (known & (truth == pseudo_label)).to(torch.float32).mean()
+        known = weight * (truth >= 0)
+        figures[_KNOWN] = known.mean()
+        figures[_RIGHT] = (known * (truth == pseudo_label)).mean()
     return figures
 
 

@@ -135,9 +135,12 @@ def _start(trainer: Trainer, assembly: Assembly, folder: RunFolder) -> None:
 
 
 def _truth(assembly: Assembly) -> torch.Tensor:
-    """Classes of the training posts, for the pseudo-label accuracy; those of validation and test posts stay unread."""
-    truth = torch.full((len(assembly.store),), -1, dtype=torch.int64)
-    truth[assembly.split.unlabelled] = torch.from_numpy(assembly.store.label[assembly.split.unlabelled].astype("int64"))
+    """Classes of the unlabelled posts, for the pseudo-label accuracy. Those of validation and test posts stay unread;
+    labelled ones, which by default are among the unlabelled, were told theirs and would count as right."""
+    split, label = assembly.split, torch.from_numpy(assembly.store.label.astype("int64"))
+    truth = torch.full_like(label, -1)
+    truth[split.unlabelled] = label[split.unlabelled]
+    truth[split.labelled] = -1
     return truth.to(assembly.device)
 
 

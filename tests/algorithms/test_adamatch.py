@@ -46,12 +46,16 @@ def test_losses_are_those_of_the_paper():
     torch.testing.assert_close(losses.parts["unsup_loss"], (each * accepted).mean())
 
 
-def test_without_batch_norm_there_is_one_pass_over_labelled_posts():
-    for net, expected in ((make("adamatch").net.train(), [18, 30]), (with_batch_norm(True), [48, 12])):
-        sizes: list[int] = []
-        net.register_forward_pre_hook(lambda module, arguments, seen=sizes: seen.append(len(arguments[0])))
+def test_labelled_and_unlabelled_posts_are_looked_at_in_the_same_way():
+    """At rest, or with BatchNorm in one pass; labelled ones are then learned from in a second one."""
+    at_rest = [(18, False), (30, True), (6, False)]
+    for net, expected in ((make("adamatch").net.train(), at_rest), (with_batch_norm(True), [(48, True), (12, True)])):
+        passes: list[tuple[int, bool]] = []
+        net.register_forward_pre_hook(
+            lambda module, arguments, seen=passes: seen.append((len(arguments[0]), module.training))
+        )
         make("adamatch", net)(*batches(), MIDDLE)
-        assert sizes == expected
+        assert passes == expected
 
 
 def test_logits_lie_between_those_of_both_passes(monkeypatch):

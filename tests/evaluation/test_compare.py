@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from evaluation.compare import Run, compare, find_runs, ranking, read_run
+from evaluation.compare import RECIPE, Run, compare, find_runs, ranking, read_run, unshared
 from evaluation.comparison_tables import markdown, ranks_markdown, table_csv
 from evaluation.intervals import mean_interval, paired_test
 
@@ -253,3 +253,44 @@ def test_a_folder_of_tables_ranks_and_pictures(tmp_path: Path, capsys: pytest.Ca
         main(CompareOptions(runs[:2], output=str(output / "table.csv" / "few")))
     assert "ranks need three methods or more" in capsys.readouterr().err
     assert sorted(path.name for path in few.iterdir()) == ["cost.png", "label_efficiency.png", "table.csv", "table.md"]
+
+
+def with_recipe(folder: Path, **options: object) -> Path:
+    """The run with these options kept."""
+    (folder / "options.yaml").write_text(json.dumps({"epoch": 4, "lr": 0.001, **options}))
+    return folder
+
+
+def test_runs_of_one_name_and_several_recipes_are_no_repeats(tmp_path: Path) -> None:
+    with_recipe(write_run(tmp_path, "scrd", 1, 0.6))
+    with_recipe(write_run(tmp_path, "scrd", 2, 0.7), lr=0.01, seed=2, image_weights="a/w.pt")
+    with_recipe(write_run(tmp_path, "supervised", 1, 0.5), image_weights="w.pt")
+    runs, unfinished = find_runs([tmp_path])
+    assert [run.method for run in runs] == [
+        "scrd lr=0.001 image_weights=None", "scrd lr=0.01 image_weights=w.pt", "supervised",
+    ] and not unfinished  # fmt: skip
+    assert [group.seeds for group in compare(runs)] == [(2,), (1,), (1,)]
+    lr, weights = unshared(runs)
+    assert lr.startswith(
+        "with 600 labels --lr is not the same everywhere: 0.001 in scrd lr=0.001 image_weights=None, sup"
+    )
+    assert "w.pt in scrd lr=0.01 image_weights=w.pt, supervised" in weights
+
+
+def test_what_a_net_does_not_read_is_no_part_of_its_recipe(tmp_path: Path) -> None:
+    for seed, weights in enumerate(("a.pt", "b.pt")):
+        with_recipe(write_run(tmp_path, "scrd", seed, 0.6, net="text", reads=["text"]), image_weights=weights)
+    runs, _ = find_runs([tmp_path])
+    assert {run.method for run in runs} == {"scrd"} and unshared(runs) == []
+
+
+def test_the_options_of_a_recipe_are_those_of_the_command_line() -> None:
+    from training.command_line import flat_options, parse
+
+    assert set(RECIPE) <= set(flat_options(parse([])))
+
+
+def test_a_difference_of_costs_is_in_their_own_unit(tmp_path: Path) -> None:
+    runs, _ = find_runs([write_run(tmp_path, "a", 1, 0.5, seconds=30), write_run(tmp_path, "b", 1, 0.5, seconds=28)])
+    table = markdown(compare(runs, "a", metric="seconds"), "a", "seconds")
+    assert "| -2.00 |" in table

@@ -73,6 +73,23 @@ def test_dry_run(tmp_path: Path, cache: Path, forker: Forker) -> None:
     assert done.out == "new   supervised-n60-seed1\nnew   fixmatch-threshold_0.4-n60-seed1\n"
 
 
+def test_dry_run_goes_on_after_a_run_with_other_options(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "supervised-n60-seed1").mkdir()
+    (tmp_path / "supervised-n60-seed1" / "options.yaml").write_text("lr: 0.5\n")
+    assert main(["--dry_run", *words_of(tmp_path, cache)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("wrong supervised-n60-seed1: ") and "with other options (" in first and "lr: 0.5" in first
+    assert second == "new   fixmatch-threshold_0.4-n60-seed1"
+
+
+def test_fewer_workers_than_none_are_one_sentence(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--algorithms", "supervised", "--workers", "-1"])
+    assert "--workers -1 must be 0 or more" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("script", "given", "baseline"),
     [
