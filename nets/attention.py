@@ -75,7 +75,7 @@ class AttentionNet(PostNet):
         image = self.attention(query.unsqueeze(1), asks, tokens, mask)
         fused = mean_of_present([text, image], [present["text"], present["image"]])
         parts = {"text": text, "image": self.attention.value(mean_of_tokens(tokens, mask))}
-        return Prediction(self.classify(fused), features=fused, parts=parts)
+        return Prediction(self.classify(fused), features=fused.relu(), parts=parts)
 
 
 def mean_of_tokens(tokens: Tensor, mask: Tensor) -> Tensor:

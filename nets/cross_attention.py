@@ -40,4 +40,4 @@ class CrossAttentionNet(PostNet):
             answer = self.asks[name](tokens[name], read[name].mask, asked[other], read[other].mask)
             means.append(parts[name] + answer)
         fused = mean_of_present(means, [present[name] for name in MODALITIES])
-        return Prediction(self.classify(fused), features=fused, parts=parts)
+        return Prediction(self.classify(fused), features=fused.relu(), parts=parts)

@@ -30,7 +30,7 @@ class FusionNet(PostNet):
         """See PostNet."""
         mapped = {name: self.map[name](features[name]) for name in self.reads}
         fused = self.mix(mapped, present)
-        return Prediction(self.classify(fused), features=fused, parts=mapped)
+        return Prediction(self.classify(fused), features=fused.relu(), parts=mapped)
 
 
 def maps(encoders: Encoders, names: tuple[str, ...], dim: int) -> nn.ModuleDict:

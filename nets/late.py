@@ -16,7 +16,7 @@ class LateNet(PostNet):
     """p = mean of p_m over the modalities that the post has (Duong et al., arXiv 1708.02099, fusion (a)).
 
     The logits are log p, so that a softmax gives p back and every loss works. `features` is the mean of what the
-    classifiers read.
+    classifiers read, and a ReLU of it as in theirs.
     """
 
     name = "late"
@@ -35,7 +35,7 @@ class LateNet(PostNet):
             log_mean_probability([logits[name] for name in MODALITIES], here),
             text_logits=logits["text"],
             image_logits=logits["image"],
-            features=mean_of_present([mapped[name] for name in MODALITIES], here),
+            features=mean_of_present([mapped[name] for name in MODALITIES], here).relu(),
             parts=mapped,
         )
 

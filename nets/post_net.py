@@ -174,14 +174,18 @@ class PostNet(nn.Module, ABC):
         return dict(self.encoders.live.items())
 
     def contrasted(self, answer: Prediction) -> dict[str, Tensor]:
-        """(B, W) by modality: what image-text contrast compares, by default what the encoders gave."""
+        """(B, W) by modality: what image-text contrast compares, by default what the encoders gave. Where none of them
+        learns, what the net makes of it: else nothing of the net would learn from the contrast."""
+        if not self.encoders.live:
+            return {name: answer.shared(name) for name in MODALITIES}
         assert answer.encoded is not None, "the answer does not say what the encoders gave"
         return {name: self.encoders.layouts[name].pooled(answer.encoded[name]) for name in MODALITIES}
 
     @property
     def contrast_widths(self) -> dict[str, int] | None:
         """Widths W of what image-text contrast compares, where it must first be mapped to a common space."""
-        return {name: self.encoders.layouts[name].width for name in MODALITIES}
+        live, layouts = self.encoders.live, self.encoders.layouts
+        return {name: layouts[name].width if live else self.dim for name in MODALITIES}
 
     @abstractmethod
     def fuse(self, features: dict[str, Tensor], present: dict[str, Tensor]) -> Prediction:

@@ -30,6 +30,11 @@ class Prediction:
     parts: dict[str, Tensor] | None = None  # (B, D) each: the parts by name: decoupled, or what is fused
     encoded: dict[str, Tensor] | None = None  # (B, width) by modality: what the encoders gave, where a batch was read
 
+    def shared(self, name: str) -> Tensor:
+        """(B, D): what modality `name` has in common with the other, where the net decouples it; else what is fused."""
+        assert self.parts is not None, "the net does not say what it fuses"
+        return self.parts.get(f"common_{name}", self.parts[name])
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Apply `function` to every tensor."""
         changed: dict[str, Any] = {}

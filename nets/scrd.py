@@ -76,6 +76,6 @@ class ScrdNet(PostNet):
             common_logits=self.heads["common"](parts["common"]),
             selection=selection_logits.softmax(dim=1),
             selection_logits=selection_logits,
-            features=fused,
+            features=fused.relu(),
             parts=parts,
         )

@@ -20,8 +20,9 @@ class ImageTextContrast(nn.Module):
     """L = ½ [CE(S, 1..B) + CE(Sᵀ, 1..B)], S_ij = exp(s) · t_iᵀ v_j, t = norm(W_t h_t), v = norm(W_v h_v).
 
     Sanchez Villegas et al. (Findings of EACL 2024), after CLIP. Mean over the posts that have both modalities, whose
-    negatives are each other; a step without such a post has the loss 0. Where the net itself makes text and image
-    comparable there is no W_t and no W_v.
+    negatives are each other; a step without such a post has the loss 0. h is what `PostNet.contrasted` says: as
+    published the encoders' features, before any fusion. Where the net itself makes text and image comparable there is
+    no W_t and no W_v.
 
     Args:
         widths: of what is compared, by modality; None: it is compared as it is.

@@ -18,9 +18,10 @@ class ImageTextMatching(nn.Module):
     """L = CE(W h(text_{j(i)}, image_i), 1[j(i) = i]), mean over the posts with both modalities.
 
     Sanchez Villegas et al. (Findings of EACL 2024): with probability ½ text j is that of another post of the batch,
-    drawn evenly, or as it is like the image (`choose_texts`). h is what the net's last layer reads. The encoders'
-    features are swapped, not the texts, so that the fusion alone runs twice. A post for which the batch has no other
-    text keeps its own.
+    drawn evenly, or as it is like the image (`choose_texts`). h is what the net's last layer reads: after the ReLU, as
+    published. Before it h may be something of the text plus something of the image, by which no linear layer can tell
+    whether the two belong together. The encoders' features are swapped, not the texts, so that the fusion alone runs
+    twice. A post for which the batch has no other text keeps its own.
 
     Args:
         dim: width D of h.

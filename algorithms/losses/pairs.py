@@ -42,8 +42,8 @@ def pairs_of(net: PostNet, answers: Sequence[tuple[Batch, Prediction]]) -> Pairs
     features, space, contrasted = {}, {}, {}
     compared = [net.contrasted(answer) for _, answer in answers]
     for name in MODALITIES:
-        features[name] = _stacked([_of(answer.encoded, name) for _, answer in answers])
-        space[name] = torch.cat([_shared(answer, name) for _, answer in answers])
+        features[name] = _stacked([_encoded(answer)[name] for _, answer in answers])
+        space[name] = torch.cat([answer.shared(name) for _, answer in answers])
         contrasted[name] = torch.cat([one[name] for one in compared])
     has_text, has_image, index, label = (
         torch.cat([getattr(batch, name) for batch, _ in answers])
@@ -67,15 +67,9 @@ def _stacked(features: list[Tensor]) -> Tensor:
     return torch.cat([pad(rows, (0, width - rows.shape[1])) for rows in features])
 
 
-def _of(values: dict[str, Tensor] | None, name: str) -> Tensor:
-    assert values is not None, "the answer does not say what the encoders gave"
-    return values[name]
-
-
-def _shared(answer: Prediction, name: str) -> Tensor:
-    """What both modalities have in common, where the net decouples it; else what it fuses."""
-    parts = answer.parts or {}
-    return parts[f"common_{name}"] if f"common_{name}" in parts else _of(parts, name)
+def _encoded(answer: Prediction) -> dict[str, Tensor]:
+    assert answer.encoded is not None, "the answer does not say what the encoders gave"
+    return answer.encoded
 
 
 def text_key(batch: Batch) -> Tensor:

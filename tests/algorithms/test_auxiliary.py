@@ -18,9 +18,10 @@ from algorithms.losses.pairs import pairs_of, text_key
 from algorithms.options import AlgorithmOptions
 from algorithms.supervised import Supervised
 from datasets.batch import Batch
-from tests.algorithms.clusters import FIRST, TASK, feature_net, make, own_net, posts, views, views_for
+from tests.algorithms.clusters import FIRST, TASK, WIDTH, feature_net, make, own_net, posts, views, views_for
 from tests.nets.tiny import padded, tiny_net, tiny_posts
 
+FUSED = ("concat", "gmu", "late", "joint", "common_space", "aspect_attention")
 ALL = {"itc_loss_ratio": 0.1, "itm_loss_ratio": 0.2, "class_negative_loss_ratio": 0.3}
 
 
@@ -238,6 +239,40 @@ def test_what_each_loss_teaches():
     assert gradient_of({"itc_loss_ratio": 0.1}) == encoders
     assert gradient_of({"class_negative_loss_ratio": 0.1}) == encoders | {"map"}
     assert gradient_of({"itm_loss_ratio": 0.1}) == encoders | {"map", "gate", "output"}
+
+
+@pytest.mark.parametrize(("name", "taught"), [("concat", "map"), ("scrd", "decoupling"), ("attention", "attention")])
+def test_with_frozen_encoders_contrast_teaches_what_the_net_makes_of_them(name, taught):
+    net, _ = tiny_net(name)
+    batch = tiny_posts(both=True)
+    features = net.eval().encoders(batch)
+    for modality in ("text", "image"):
+        net.encoders.take_out(modality)
+    cached = Batch(batch.index, batch.label, batch.has_image, batch.has_text, features["image"], features["text"])
+    algorithm = make("supervised", net, itc_loss_ratio=0.1)
+    algorithm.auxiliary(net, [(cached, net(cached))])["itc_loss"].backward()
+    assert taught in {key.split(".")[0] for key, value in net.named_parameters() if value.grad is not None}
+
+
+@pytest.mark.parametrize("name", [*FUSED, "scrd"])
+def test_every_head_can_learn_which_texts_and_images_belong_together(name):
+    """Text and image of a post have the same features, so that a pair is right where they are equal."""
+    net = feature_net(name, feature_dim=32)
+    matching = ImageTextMatching(net.dim)
+    optimiser = torch.optim.Adam([*net.parameters(), *matching.parameters()], lr=0.01)
+    shown = torch.arange(64)
+    late = []
+    for step in range(250):
+        torch.manual_seed(step)
+        same = torch.randn(64, WIDTH)
+        both = torch.ones(64, dtype=torch.bool)
+        batch = Batch(shown, torch.zeros(64, dtype=torch.int64), both, both, same, same)
+        loss = matching(net, pairs_of(net, [(batch, net(batch))]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        late += [loss.item()] if step >= 200 else []
+    assert sum(late) / len(late) < 0.6  # by chance log 2 = 0.693
 
 
 def test_masking_of_duplicates_can_be_left_out():
