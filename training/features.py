@@ -50,7 +50,7 @@ def frozen_features(
         posts, shown = source.store.fingerprint_of("image"), [source.image_size, view_maker.strong_image]
     else:
         posts = " ".join(texts.fingerprint for texts in (source.tokens, source.paraphrases) if texts is not None)
-        shown = [view_maker.strong_text]
+        shown = [view_maker.strong_text, encoder.pooling]
     about = {
         "posts": posts, "weights": weights_fingerprint(encoder), "modality": name, "views": views, "shown": shown,
         "tokens": encoder.layout.count,

@@ -21,13 +21,18 @@ TEXTS = ("happy @anna", "sad @bob", "so so")
 
 
 class Sums(nn.Module):
-    """Stands for a text encoder: one feature, the sum of the token ids."""
+    """Stands for a text encoder: one feature, the sum of the token ids, or the first."""
 
     width, layout = 1, Layout(1)
 
+    def __init__(self, pooling: str) -> None:
+        super().__init__()
+        self.pooling = pooling
+
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(B, L) ids and mask to (B, 1)."""
-        return (ids * mask).sum(dim=1, keepdim=True).float()
+        read = ids * mask
+        return (read[:, :1] if self.pooling == "cls" else read.sum(dim=1, keepdim=True)).float()
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +47,14 @@ def store_of(path: Path, texts: tuple[str, ...] = TEXTS, label: str = "negative"
     return PostStore(path)
 
 
-def features_of(store: PostStore, tokenizer, cache: Path, rule: str = "none", length: int = 16) -> FeatureCache:
+def features_of(
+    store: PostStore, tokenizer, cache: Path, rule: str = "none", length: int = 16, pooling: str = "mean"
+) -> FeatureCache:
     tokens = TokenCache(store, tokenizer, length, cache, rule=rule)
     said = TokenCache(store, tokenizer, length, cache, "paraphrase", rule) if store.has_paraphrase else None
     source = PostSource(store, np.full(len(store), -1), tokens=tokens, paraphrases=said)
     view_maker = ViewMaker((0.5,) * 3, (0.5,) * 3, tokens)
-    return frozen_features("text", Sums(), source, view_maker, 1, cache, torch.device("cpu"))
+    return frozen_features("text", Sums(pooling), source, view_maker, 1, cache, torch.device("cpu"))
 
 
 def test_other_labels_and_a_teacher_leave_the_features_of_texts_and_the_text_itself_does_not(tokenizer, tmp_path):
@@ -63,13 +70,15 @@ def test_other_labels_and_a_teacher_leave_the_features_of_texts_and_the_text_its
         assert features_of(store, tokenizer, cache).path != first.path, name
 
 
-def test_texts_that_are_rewritten_or_cut_have_features_of_their_own(tokenizer, tmp_path):
+def test_texts_that_are_rewritten_cut_or_pooled_otherwise_have_features_of_their_own(tokenizer, tmp_path):
     store, cache = store_of(tmp_path / "a"), tmp_path / "cache"
     plain = features_of(store, tokenizer, cache)
     masked, cut = (
         features_of(store, tokenizer, cache, "twitter_roberta"),
         features_of(store, tokenizer, cache, length=3),
     )
-    assert len({plain.path, masked.path, cut.path}) == 3
+    first = features_of(store, tokenizer, cache, pooling="cls")
+    assert len({plain.path, masked.path, cut.path, first.path}) == 4
+    assert not np.array_equal(first.clean, plain.clean)
     assert not np.array_equal(masked.clean[:2], plain.clean[:2])
     assert np.array_equal(masked.clean[2], plain.clean[2])
