@@ -228,7 +228,7 @@ def compare(
     adjusted = holm([math.nan if group.against is None else group.against.t_p for group in groups])
     groups = [replace(group, holm_p=p) for group, p in zip(groups, adjusted, strict=True)]
     return sorted(
-        groups, key=lambda one: (one.reads, one.num_labels, -_sign(metric) * one.figures[metric].mean, one.name)
+        groups, key=lambda one: (one.reads, one.num_labels, -sign(metric) * one.figures[metric].mean, one.name)
     )
 
 
@@ -239,7 +239,7 @@ def ranking(runs: Sequence[Run], posts: str = "full", metric: str = "macro_f1") 
     methods = tuple(sorted({run.method for run in runs}))
     blocks: dict[tuple[str, int, int], dict[str, float]] = {}
     for run in runs:
-        value = _sign(metric) * run.figures(posts)[metric]
+        value = sign(metric) * run.figures(posts)[metric]
         if not math.isnan(value):
             blocks.setdefault((run.reads, run.results["num_labels"], run.seed), {})[run.method] = value
     whole = [block for block in blocks.values() if len(block) == len(methods)]
@@ -256,5 +256,6 @@ def _check(runs: Sequence[Run], posts: str, metric: str) -> None:
         raise ValueError(f"--metric {metric}: there is none of that name; there are {', '.join(columns)}")
 
 
-def _sign(metric: str) -> int:
+def sign(metric: str) -> int:
+    """1 where more of the metric is better, else -1."""
     return -1 if metric in LOWER_IS_BETTER else 1

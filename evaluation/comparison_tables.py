@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterable
 
 from evaluation.compare import COSTS, Group
-from evaluation.intervals import Interval
+from evaluation.intervals import Interval, PairedTest
+from evaluation.overall import Overall
 from evaluation.ranks import Ranking
 
 
@@ -38,6 +39,39 @@ def _nobody_has(groups: Iterable[Group], figure: str) -> bool:
     return all(math.isnan(group.figures[figure].mean) for group in groups)
 
 
+def _shown(value: Interval, metric: str) -> str:
+    """In the unit of the metric."""
+    return _cost(value) if metric in COSTS else percent(value)
+
+
+def _tested(name: str, baseline: str, test: PairedTest | None, holm_p: float, metric: str) -> list[str]:
+    """The cells of a paired test with the baseline."""
+    if test is None:
+        return ["baseline" if name == baseline else "–", *["–"] * 4]
+    cells = [_shown(test.difference, metric), _p(test.t_p), _p(holm_p), _p(test.wilcoxon_p)]
+    return [*cells, str(test.difference.count)]
+
+
+def _test_header(baseline: str, metric: str) -> list[str]:
+    return [f"{metric.replace('_', ' ')} − {baseline}", "p (paired t)", "p (Holm)", "p (Wilcoxon)", "pairs"]
+
+
+def _lines(rows: Iterable[list[str]]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+
+
+def overall_markdown(lines: Iterable[Overall], settings: int, baseline: str | None, metric: str) -> str:
+    """A table of the methods over all `settings`."""
+    header = ["method", f"{metric.replace('_', ' ')}, mean over {settings} settings", "seeds"]
+    header += _test_header(baseline, metric) if baseline is not None else []
+    rows = [header, ["---", *["---:"] * (len(header) - 1)]]
+    for line in lines:
+        cells = [line.name.replace("|", "\\|"), _shown(line.figure, metric), str(line.figure.count)]
+        cells += _tested(line.name, baseline, line.against, line.holm_p, metric) if baseline is not None else []
+        rows.append(cells)
+    return _lines(rows)
+
+
 def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str = "macro_f1") -> str:
     """A Markdown table in percent: mean ± half of the 95 % t interval over seeds."""
     groups = list(groups)
@@ -49,24 +83,17 @@ def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str =
     several = len({group.reads for group in groups}) > 1
     header = ["method", *(["reads"] if several else []), "labels", "seeds"]
     header += [name.replace("_", " ") for name in percents]
-    if baseline is not None:
-        header += [f"{metric.replace('_', ' ')} − {baseline}", "p (paired t)", "p (Holm)", "p (Wilcoxon)", "pairs"]
+    header += _test_header(baseline, metric) if baseline is not None else []
     header += ["seconds", "GiB"]
     lines = [header, ["---", *["---:"] * (len(header) - 1)]]
     for group in groups:
         cells = [group.name.replace("|", "\\|"), *([group.reads] if several else [])]
         cells += [str(group.num_labels), str(len(group.seeds))]
         cells += [percent(group.figures[name]) for name in percents]
-        if baseline is not None and group.against is not None:
-            test = group.against
-            shown = _cost(test.difference) if metric in COSTS else percent(test.difference)
-            cells += [shown, _p(test.t_p), _p(group.holm_p), _p(test.wilcoxon_p)]
-            cells += [str(test.difference.count)]
-        elif baseline is not None:
-            cells += ["baseline" if group.name == baseline else "–", *["–"] * 4]
+        cells += _tested(group.name, baseline, group.against, group.holm_p, metric) if baseline is not None else []
         cells += [_plain(group.figures["seconds"], 0), _plain(group.figures["peak_memory_gib"], 2)]
         lines.append(cells)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return _lines(lines)
 
 
 def table_csv(groups: Iterable[Group]) -> str:

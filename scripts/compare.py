@@ -1,7 +1,8 @@
 """Compare finished runs: `python scripts/compare.py saved_models/sweep --baseline supervised --output comparison`.
 
 Prints a Markdown table: mean over seeds with its 95 % interval, recall of each class, what pseudo-labels taught, and
-paired tests against the baseline. Runs are grouped by method, by what the net reads and by their number of labels.
+paired tests against the baseline. Runs are grouped by method, by what the net reads and by their number of labels; a
+second table has the methods over all these settings.
 With a folder as --output: table, mean ranks with the critical difference, and pictures.
 """
 
@@ -41,7 +42,8 @@ class CompareOptions:
 def main(options: CompareOptions) -> None:
     """Print the table, write what is asked for."""
     from evaluation.compare import compare, find_runs, unshared
-    from evaluation.comparison_tables import markdown, table_csv
+    from evaluation.comparison_tables import markdown, overall_markdown, table_csv
+    from evaluation.overall import overall
 
     baseline = options.baseline or None
     runs, unfinished = find_runs(options.runs)
@@ -51,6 +53,9 @@ def main(options: CompareOptions) -> None:
     for sentence in unshared(runs):
         print(f"note: {sentence}", file=sys.stderr)
     text = markdown(groups, baseline, options.metric)
+    lines, settings = overall(runs, baseline, options.posts, options.metric)
+    if settings > 1 and lines:
+        text += "\n" + overall_markdown(lines, settings, baseline, options.metric)
     print(text, end="")
     output = Path(options.output)
     if not options.output:
