@@ -35,7 +35,7 @@ def write_curve(curve: Sequence[Mapping[str, Any]], table: Path, picture: Path, 
 
 def markdown(points: Sequence[MeanPoint]) -> str:
     """A table in percent: a line for each method and place where posts lose a modality, columns for the rates that runs
-    were trained with, 50 and 100 %; last the mean over all rates of the line."""
+    were trained with, 50 and 100 %; last the mean over the columns that the line has."""
     lines: dict[tuple[str, str], dict[tuple[str, float], Interval]] = {}
     for point in points:
         lines.setdefault((point.method, point.lost_in), {})[point.missing, point.rate] = point.macro_f1
@@ -46,9 +46,10 @@ def markdown(points: Sequence[MeanPoint]) -> str:
     heads = ["nothing", *(f"{rate:.0%} of {missing}s" for missing, rate in columns), "mean"]
     rows = [["method", "lost in", *heads], ["---", "---", *["---:"] * len(heads)]]
     for (method, lost_in), line in lines.items():
-        cells = [percent(line[column]) if column in line else "–" for column in (NOTHING, *columns)]
-        mean = sum(interval.mean for interval in line.values()) / len(line)
-        rows.append([method, lost_in, *cells, f"{100 * mean:.1f}"])
+        shown = [line.get(column) for column in (NOTHING, *columns)]
+        there = [interval.mean for interval in shown if interval is not None]
+        cells = ["–" if interval is None else percent(interval) for interval in shown]
+        rows.append([method, lost_in, *cells, f"{100 * sum(there) / len(there):.1f}"])
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
