@@ -359,7 +359,7 @@ class TrainingLoader:
     def __iter__(self) -> Iterator[tuple[int, dict[str, Batch], dict[str, Batch]]]:
         for raw in _copied(self._timed(_read(self.data, self.steps, self.num_workers, self.device)), self.device):
             labelled, unlabelled = (
-                self.view_maker(views, self.seed, raw.number, order.stream, order.part, order.batch_size)
+                self.view_maker(views, self.seed, raw.number, order.stream, order.part, order.batch_size, training=True)
                 if order is not None and views
                 else {}
                 for order, views in zip(self.orders, (raw.labelled, raw.unlabelled), strict=True)

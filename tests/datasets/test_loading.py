@@ -259,6 +259,15 @@ def test_without_unlabelled_posts_there_are_no_views_of_them(source):
     assert unlabelled == {} and list(labelled) == ["weak"]
 
 
+@pytest.mark.parametrize("which", ["source", "feature_source"])
+def test_clean_views_lose_modalities_in_training(which, request):
+    source = request.getfixturevalue(which)
+    maker = ViewMaker([0.5] * 3, [0.25] * 3, source.tokens, modality_dropout=1.0)
+    labelled = Order(LABELLED, 6, 1, "labelled")
+    for _, seen, _ in TrainingLoader(source, labelled, None, ("clean",), (), maker, 0, 3, 1):
+        assert (seen["clean"].has_image ^ seen["clean"].has_text).all()
+
+
 def test_waiting_is_counted(source, monkeypatch):
     read = PostSource._read
     monkeypatch.setattr(PostSource, "_read", lambda *arguments: time.sleep(0.01) or read(*arguments))
@@ -353,5 +362,9 @@ def test_on_cuda_the_host_never_waits_and_copies_are_whole(which, request):
         rows = orders[0].rows(step)
         draws = draw_numbers(1, "labelled", step, 4, 1)
         expected = cpu(source.batch(rows, ("clean",), draws), 1, step, "labelled")["clean"]
-        assert torch.allclose(batch.image.cpu(), expected.image, atol=1e-5)
-        assert torch.equal(batch.text.cpu(), expected.text) and batch.index.tolist() == rows.tolist()
+        batch = batch.to("cpu", non_blocking=False)
+        kept = batch.has_image.view(-1, *[1] * (expected.image.ndim - 1))
+        assert torch.allclose(batch.image, expected.image * kept, atol=1e-5)
+        assert (
+            torch.equal(batch.text, expected.text * batch.has_text[:, None]) and batch.index.tolist() == rows.tolist()
+        )
