@@ -52,10 +52,10 @@ class LxmertNet(EarlyNet):
     """h, r = LXMERT([t_1 … t_L], regions), and W_c Dropout(ReLU(W h_1)).
 
     The layers over h_1, the state of the text's first token, and the contrast of the largest h with the largest r
-    of each feature, the text's without gradient, are those of Sanchez Villegas et al. (Findings of EACL 2024). Layers
-    that ask the image of a post without one, where there is nothing to be asked, find one region of zeros, which is the
-    same for all. The answer's parts are the largest h and r; both have seen the whole post. Views of a post
-    differ in its text alone, as its regions are what the detector gave.
+    of each feature are those of Sanchez Villegas et al. (Findings of EACL 2024); there the text had no gradient of the
+    contrast, which so could not teach it. Layers that ask the image of a post without one, where there is nothing to be
+    asked, find one region of zeros, which is the same for all. The answer's parts are the largest h and r; both have
+    seen the whole post. Views of a post differ in its text alone, as its regions are what the detector gave.
     """
 
     name = "lxmert"
@@ -109,11 +109,6 @@ class LxmertNet(EarlyNet):
         words, regions = of_text[0][-1], of_image[0][-1]  # the states of the last layer
         largest = {"text": _largest(words, mask), "image": _largest(regions, asked)}
         return Prediction(self.classify(words[:, 0]), features=words[:, 0], parts=largest)
-
-    def contrasted(self, answer: Prediction) -> dict[str, Tensor]:
-        """See EarlyNet."""
-        parts = super().contrasted(answer)
-        return {"text": parts["text"].detach(), "image": parts["image"]}
 
 
 def _largest(states: Tensor, mask: Tensor) -> Tensor:
