@@ -71,6 +71,20 @@ def test_lxmert_is_that_of_transformers(tmp_path):
 
 
 @torch.no_grad()
+def test_lxmert_answers_for_a_post_without_regions_by_its_text_alone(tmp_path):
+    net, _ = from_folder("lxmert", tmp_path)
+    batch = tiny_posts(net="lxmert")
+    before = net(batch)
+    for weight in net.transformer.visn_fc.parameters():
+        weight.add_(torch.randn(weight.shape))
+    after = net(batch)
+    alone = ~batch.has_image
+    assert alone.any() and torch.equal(before.logits[alone], after.logits[alone])
+    assert torch.equal(before.parts["text"][alone], after.parts["text"][alone])
+    assert (before.logits[~alone] != after.logits[~alone]).all(dim=1).all()
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("image_tokens", [1, 3, 4, 6])
 def test_mmbt_puts_the_parts_of_an_image_before_the_words(image_tokens, tmp_path):
     net, theirs = from_folder("mmbt", tmp_path, SIZE, image_tokens=image_tokens)
