@@ -19,13 +19,13 @@ Watch = Callable[[Any, Any, int], Mapping[str, float]]
 """More figures of each evaluation, see training.session."""
 
 
-def read_options(argv: list[str], preset: Path | None = None) -> Options:
+def read_options(argv: list[str], preset: Path | None = None, script: str = "main.py") -> Options:
     """The options of `argv`; beneath them those of the file `preset`, or, for a run that is resumed or evaluated again,
-    those it was started with."""
-    options = parse(argv, under=preset)
+    those it was started with. A mistake is told as one of `script`."""
+    options = parse(argv, under=preset, prog=script)
     saved = Path(options.run.save_dir) / options.run.save_name / "options.yaml"
     again = options.run.resume or options.run.eval_only
-    return parse(argv, under=saved) if again and saved.is_file() else options
+    return parse(argv, under=saved, prog=script) if again and saved.is_file() else options
 
 
 def run(options: Options, argv: list[str], after: After | None = None, watch: Watch | None = None) -> int:
@@ -72,21 +72,30 @@ def main(argv: list[str], preset: Path | None = None, after: After | None = None
     return attempt(read_options(argv, preset), argv, after, watch)
 
 
-def attempt(options: Options, argv: list[str], after: After | None = None, watch: Watch | None = None) -> int:
-    """`main` for options that were read already from the command line `argv`."""
+def attempt(
+    options: Options,
+    argv: list[str],
+    after: After | None = None,
+    watch: Watch | None = None,
+    script: str = "main.py",
+    worded: Callable[[str], str] = str,
+) -> int:
+    """`main` for options that were read already from the command line `argv`, of `script`, whose sentences for the user
+    are `worded` in its own flags."""
     warnings.simplefilter("default", UserWarning)
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
     folder = Path(options.run.save_dir) / options.run.save_name
-    return told("main.py", lambda: run(options, argv, after, watch), folder, "go on with --resume")
+    return told(script, lambda: run(options, argv, after, watch), folder, "go on with --resume", worded)
 
 
-def told(script: str, work: Callable[[], int], folder: Path, then: str) -> int:
+def told(script: str, work: Callable[[], int], folder: Path, then: str, worded: Callable[[str], str] = str) -> int:
     """The exit code of `work`. A user's mistake, or what the disk has against writing, is one sentence on stderr and
-    exit code 2; of the disk's, `folder` is named where the error names no file, and what to do `then`."""
+    exit code 2; of the disk's, `folder` is named where the error names no file, and what to do `then`. `worded` says
+    the sentence in the flags of the script."""
     try:
         return work()
     except ValueError as error:
-        print(f"{script}: {error}", file=sys.stderr)
+        print(f"{script}: {worded(str(error))}", file=sys.stderr)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

@@ -15,7 +15,7 @@ class AuxiliaryOptions:
     itc_loss_ratio: float = 0.0
     """Share of image-text contrast in the loss: text and image of a post are closer than those of two posts; 0: off."""
     itc_mask_duplicates: bool = True
-    """Image-text contrast: the same post or the same text elsewhere in the batch is no negative."""
+    """Image-text contrast: the same post, a near-duplicate or the same text elsewhere in the batch is no negative."""
     itm_loss_ratio: float = 0.0
     """Share of image-text matching in the loss: tell the post's own text from another's; 0: off."""
     itm_hard_negatives: bool = False

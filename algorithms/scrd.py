@@ -122,7 +122,7 @@ class Scrd(Algorithm):
 
         sup_loss, final_loss = self.supervised_loss(answer, known)
         pseudo = self.pseudo_labels(target, unlabelled["weak"], step)
-        unsup_loss = self.unsupervised_loss(learner, pseudo)
+        unsup_loss = self.unsupervised_loss(learner, strong, pseudo)
         decouple_loss = self.decoupling_loss(answer, learner, known, strong, pseudo)
         selection_loss = self.selection_loss(learner, target, pseudo)
         teacher_loss = self.teacher_loss(learner, target, strong)
@@ -231,11 +231,12 @@ class Scrd(Algorithm):
         assert isinstance(net, ScrdNet)
         return cross_entropy(net.heads[head](part).float(), label, reduction="none")
 
-    def unsupervised_loss(self, learner: FullPrediction, pseudo: dict[str, Tensor]) -> Tensor:
-        """L_u over the final, text and image heads."""
+    def unsupervised_loss(self, learner: FullPrediction, strong: Batch, pseudo: dict[str, Tensor]) -> Tensor:
+        """L_u over the final, text and image heads. A modality's own head learns where both views have the modality:
+        each view may have lost another one (--modality_dropout)."""
         loss = consistency_loss(learner.logits, pseudo["label"], pseudo["mask"])
-        for name, logits in (("text", learner.text_logits), ("image", learner.image_logits)):
-            own_loss = consistency_loss(logits, pseudo[f"{name}_label"], pseudo[f"{name}_mask"])
+        for name, logits, present in _modality_heads(learner, strong):
+            own_loss = consistency_loss(logits, pseudo[f"{name}_label"], pseudo[f"{name}_mask"] * present)
             loss = loss + self.options.modality_loss_ratio * own_loss
         return loss
 
@@ -292,9 +293,11 @@ class Scrd(Algorithm):
             return learner.logits.new_zeros(())
         heads = (target.text_logits, target.image_logits, target.common_logits)
         losses = torch.stack([cross_entropy(head, pseudo["label"], reduction="none") for head in heads], dim=1)
-        missing = learner.selection_logits.isneginf()
+        # Each view may have lost another modality: only of parts that both have is it known how they compare.
+        missing = learner.selection_logits.isneginf() | target.selection_logits.isneginf()
         utility = (-losses / self.options.selection_temperature).masked_fill(missing, -torch.inf).softmax(dim=1)
-        log_selection = learner.selection_logits.log_softmax(dim=1).masked_fill(missing, 0.0)
+        logits = learner.selection_logits.masked_fill(missing, -torch.inf)
+        log_selection = logits.log_softmax(dim=1).masked_fill(missing, 0.0)
         log_utility = utility.clamp(min=1e-12).log()
         return ((utility * (log_utility - log_selection)).sum(dim=1)).mean()
 

@@ -30,6 +30,12 @@ def kind_of(view: str) -> str:
     return kind
 
 
+def _is_augmented(kind: str, batch: Batch) -> bool:
+    """Whether a view of this kind has anything random about it, dropout aside; features have not."""
+    live = batch.text_mask is not None or (batch.image is not None and batch.image.ndim == 4)
+    return kind != "clean" and live
+
+
 class ViewMaker:
     """Turns raw views into final ones.
 
@@ -39,10 +45,10 @@ class ViewMaker:
     | weak | flipped, shifted up to 12.5 %, normalised | as it is |
     | strong | affine map, colours, cut-out, normalised | tokens masked, dropped, swapped; or the paraphrase |
 
-    Features of frozen encoders pass as they are: the loader has picked the kind of view. Every view but clean is
-    subject to modality dropout. What a post lacks comes out as zeros. One table of uniform numbers is drawn for each
-    view, by a generator of the device seeded from (seed, stream, view, step), for all posts of the global batch; each
-    process uses its rows, so their number changes nothing. The host never waits for the device.
+    Features of frozen encoders pass as they are: the loader has picked the kind of view. In training, and only there,
+    every view is subject to modality dropout. What a post lacks comes out as zeros. One table of uniform numbers is
+    drawn for each view, by a generator of the device seeded from (seed, stream, view, step), for all posts of the
+    global batch; each process uses its rows, so their number changes nothing. The host never waits for the device.
     """
 
     def __init__(
@@ -79,17 +85,25 @@ class ViewMaker:
 
     @torch.no_grad()
     def __call__(
-        self, raw: Views, seed: int, step: int, stream: str, part: slice | None = None, total: int | None = None
+        self,
+        raw: Views,
+        seed: int,
+        step: int,
+        stream: str,
+        part: slice | None = None,
+        total: int | None = None,
+        training: bool = False,
     ) -> dict[str, Batch]:
-        """The final views of `raw`, by name.
+        """The final views of `raw`, by name; those of `training` lose modalities.
 
         `part` is the slice of the global batch of `total` posts that `raw` holds; by default it is all of it.
         """
         final = {}
+        dropout = self.modality_dropout if training else 0.0
         for name, batch in raw.items():
             kind = kind_of(name)
             draws = None
-            if self._draws_for(kind, batch):
+            if dropout > 0 or _is_augmented(kind, batch):
                 posts = len(batch) if total is None else total
                 self._generator.manual_seed(derive_seed(seed, f"{stream} {name} view", step))
                 table = torch.rand((posts, TOKENS + self.length), generator=self._generator, device=self.device)
@@ -97,18 +111,13 @@ class ViewMaker:
                 assert len(draws) == len(batch)
             # Pixels and colours keep their precision, whatever the net computes in.
             with torch.autocast(self.device.type, enabled=False):
-                final[name] = self._finish(batch, kind, draws)
+                final[name] = self._finish(batch, kind, draws, dropout)
         return final
 
-    def _draws_for(self, kind: str, batch: Batch) -> bool:
-        """Whether the view has anything random about it; features without dropout have not."""
-        live = batch.text_mask is not None or (batch.image is not None and batch.image.ndim == 4)
-        return kind != "clean" and (live or self.modality_dropout > 0)
-
-    def _finish(self, batch: Batch, kind: str, draws: Tensor | None) -> Batch:
+    def _finish(self, batch: Batch, kind: str, draws: Tensor | None, dropout: float) -> Batch:
         has_image, has_text = batch.has_image, batch.has_text
-        if self.modality_dropout > 0 and draws is not None:
-            loses = has_image & has_text & (draws[:, DROPOUT] < self.modality_dropout)
+        if dropout > 0 and draws is not None:
+            loses = has_image & has_text & (draws[:, DROPOUT] < dropout)
             loses_image = draws[:, DROPOUT + 1] < 0.5
             has_image, has_text = has_image & ~(loses & loses_image), has_text & ~(loses & ~loses_image)
         image, text, mask = batch.image, batch.text, batch.text_mask

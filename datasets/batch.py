@@ -31,6 +31,7 @@ class Batch:
     paraphrase: Tensor | None = None  # (B, L) int64: the text said otherwise, all padding where there is none
     paraphrase_mask: Tensor | None = None  # (B, L) bool
     teacher: Tensor | None = None  # (B, C) float: a text teacher's probabilities, zeros where there are none
+    group: Tensor | None = None  # (B,) int64: the same for near-duplicates and posts that belong together (the store's)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -54,7 +55,8 @@ class Batch:
 
 
 Views = Mapping[str, Batch]
-"""The views of the same posts by name: "weak", "strong", "strong_1"; index, label and teacher are the same in each."""
+"""The views of the same posts by name: "weak", "strong", "strong_1"; index, label, teacher and group are the same in
+each."""
 
 
 def _pad_tokens(batches: Sequence[Batch], name: str) -> list[Tensor]:

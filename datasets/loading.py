@@ -83,12 +83,13 @@ class PostSource:
         self.hidden = hidden
         self._columns = self._read_columns()
 
-    def _read_columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Presence of image and text, and the teacher's probabilities; made once, so worker processes share them."""
+    def _read_columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
+        """Presence of image and text, the teacher's probabilities and the groups; made once, so worker processes share
+        them."""
         has_image, has_text = self.store.has_image, self.store.has_text
         if self.hidden is not None:
             has_image, has_text = has_image & ~self.hidden[0], has_text & ~self.hidden[1]
-        return has_image, has_text, self.store.teacher
+        return has_image, has_text, self.store.teacher, np.asarray(self.store.group)  # mapped, but quicker to index
 
     @property
     def decodes(self) -> bool:
@@ -123,7 +124,7 @@ class PostSource:
 
     def _read(self, rows: np.ndarray, positions: np.ndarray, labelled: bool) -> dict[str, Any]:
         """Everything that the views share, as fields of `Batch`."""
-        has_image, has_text, teacher = self._columns
+        has_image, has_text, teacher, group = self._columns
         some_image = self.image_features is not None or self.decodes
         some_text = self.text_features is not None or self.tokens is not None
         label = self.labels[rows] if labelled else np.full(len(rows), UNLABELLED)
@@ -131,6 +132,7 @@ class PostSource:
         arrays = {
             "index": rows,
             "label": label,
+            "group": group[rows],
             "has_image": has_image[rows] if some_image else nowhere,
             "has_text": has_text[rows] if some_text else nowhere,
         }
@@ -359,7 +361,7 @@ class TrainingLoader:
     def __iter__(self) -> Iterator[tuple[int, dict[str, Batch], dict[str, Batch]]]:
         for raw in _copied(self._timed(_read(self.data, self.steps, self.num_workers, self.device)), self.device):
             labelled, unlabelled = (
-                self.view_maker(views, self.seed, raw.number, order.stream, order.part, order.batch_size)
+                self.view_maker(views, self.seed, raw.number, order.stream, order.part, order.batch_size, training=True)
                 if order is not None and views
                 else {}
                 for order, views in zip(self.orders, (raw.labelled, raw.unlabelled), strict=True)

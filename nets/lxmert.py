@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, PretrainedConfig
+from transformers.models.lxmert.modeling_lxmert import LxmertXLayer
 
 from nets.early import EarlyNet, additive
 from nets.layout import Layout, Unpacked
@@ -52,10 +53,10 @@ class LxmertNet(EarlyNet):
     """h, r = LXMERT([t_1 … t_L], regions), and W_c Dropout(ReLU(W h_1)).
 
     The layers over h_1, the state of the text's first token, and the contrast of the largest h with the largest r
-    of each feature, the text's without gradient, are those of Sanchez Villegas et al. (Findings of EACL 2024). Layers
-    that ask the image of a post without one, where there is nothing to be asked, find one region of zeros, which is the
-    same for all. The answer's parts are the largest h and r; both have seen the whole post. Views of a post
-    differ in its text alone, as its regions are what the detector gave.
+    of each feature are those of Sanchez Villegas et al. (Findings of EACL 2024); there the text had no gradient of the
+    contrast, which so could not teach it. A post without an image is answered by the text alone: what its words are
+    told when they ask the image is zero, whatever is embedded there. The answer's parts are the largest h and r; both
+    have seen the whole post. Views of a post differ in its text alone, as its regions are what the detector gave.
     """
 
     name = "lxmert"
@@ -97,23 +98,34 @@ class LxmertNet(EarlyNet):
     def join(self, text: Unpacked, image: Unpacked, present: dict[str, Tensor]) -> Prediction:
         """See EarlyNet."""
         words, mask = self.started(text, present)
+        # Attention over nothing is not a number: without regions the first is asked, and what it says is left out.
+        told = image.mask.any(dim=1)
         first = torch.arange(REGIONS, device=mask.device) == 0
-        asked = image.mask | (first & ~image.mask.any(dim=1, keepdim=True))
-        of_image, of_text, _ = self.transformer(
-            words,
-            additive(mask),
-            image.tokens[..., : self.features],
-            image.tokens[..., self.features :],
-            additive(asked),
-        )
-        words, regions = of_text[0][-1], of_image[0][-1]  # the states of the last layer
+        asked = image.mask | (first & ~told.unsqueeze(1))
+        regions = self.transformer.visn_fc(image.tokens[..., : self.features], image.tokens[..., self.features :])
+        of_text, of_image = additive(mask), additive(asked)
+        for layer in self.transformer.layer:
+            (words,) = layer(words, of_text)
+        for layer in self.transformer.r_layers:
+            (regions,) = layer(regions, of_image)
+        for layer in self.transformer.x_layers:
+            words, regions = _ask_each_other(layer, words, of_text, regions, of_image, told)
         largest = {"text": _largest(words, mask), "image": _largest(regions, asked)}
         return Prediction(self.classify(words[:, 0]), features=words[:, 0], parts=largest)
 
-    def contrasted(self, answer: Prediction) -> dict[str, Tensor]:
-        """See EarlyNet."""
-        parts = super().contrasted(answer)
-        return {"text": parts["text"].detach(), "image": parts["image"]}
+
+def _ask_each_other(
+    layer: LxmertXLayer, words: Tensor, of_text: Tensor, regions: Tensor, of_image: Tensor, told: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The states of words and regions (B, T, D) after a layer in which both ask each other, and then themselves.
+
+    That of transformers, but where (B,) bool `told` is false: there the words are told zeros. `of_text` and `of_image`
+    are masks as `additive` makes them.
+    """
+    asking = layer.visual_attention
+    seen = asking.att(words, regions, of_image)[0] * told.view(-1, 1, 1)
+    asked_words, asked_regions = asking.output(seen, words), asking(regions, words, of_text)[0]
+    return layer.output_fc(*layer.self_att(asked_words, of_text, asked_regions, of_image))
 
 
 def _largest(states: Tensor, mask: Tensor) -> Tensor:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 
 import main as house
-from training.published_flags import PublishedRun
+from training.command_line import Options
+from training.published_flags import PublishedFlags, PublishedRun
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "auxiliary_losses.yaml"
-Flags = TypeVar("Flags")
+Flags = TypeVar("Flags", bound=PublishedFlags)
 
 
 def start(script: str, flags: type[Flags], run_of: Callable[[Flags], PublishedRun], argv: list[str]) -> int:
     """Read the command line `argv` as `flags` and train, or evaluate, the run that it stands for.
 
-    A user's mistake is one sentence on stderr and exit code 2.
+    A user's mistake is one sentence on stderr, in the script's own flags, and exit code 2.
     """
     given = tyro.cli(flags, args=argv, use_underscores=True, prog=script)
     try:
@@ -28,20 +31,29 @@ def start(script: str, flags: type[Flags], run_of: Callable[[Flags], PublishedRu
     except ValueError as error:
         print(f"{script}: {error}", file=sys.stderr)
         return 2
+    said = StringIO()
+    try:
+        with redirect_stderr(said):
+            options = house.read_options(words, CONFIG, script)
+    finally:
+        sys.stderr.write(given.in_own_words(said.getvalue()))
     if run.load:
-        return house.told(script, lambda: _evaluate(run, words), run.file("net.pth").parent, "start it again")
+        folder = run.file("net.pth").parent
+        return house.told(script, lambda: _evaluate(run, options), folder, "start it again", given.in_own_words)
     # what is heavy is imported when the options have been read
-    return house.main(
+    return house.attempt(
+        options,
         words,
-        CONFIG,
         after=lambda *finished: _record(run).after(*finished),
         watch=lambda *evaluated: _record(run).watch(*evaluated),
+        script=script,
+        worded=given.in_own_words,
     )
 
 
-def _evaluate(run: PublishedRun, words: list[str]) -> int:
-    """Evaluate the saved weights of `run`, which is `words` of main.py."""
-    print(_record(run).evaluate_saved(house.read_options(words, CONFIG)))
+def _evaluate(run: PublishedRun, options: Options) -> int:
+    """Evaluate the saved weights of `run`, which `options` stand for."""
+    print(_record(run).evaluate_saved(options))
     return 0
 
 

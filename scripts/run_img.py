@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,6 +24,8 @@ from training.published_flags import (
 @dataclass(frozen=True, kw_only=True)
 class OnlyImageFlags(ImageFlags, PublishedFlags):
     """The image alone, the whole encoder fine-tuned (Sanchez Villegas et al., Findings of EACL 2024)"""
+
+    own_names: ClassVar = {"image_net": "model_name"}
 
     model_name: str
     """vit, beit, deit, resnet50, resnet152, or any other that main.py --image_net knows."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.published import start
 from training.published_flags import (
     TASKS,
+    EarlyNet,
     ImageFlags,
     LossFlags,
     PublishedFlags,
@@ -30,7 +30,7 @@ VILT_TOKENS = 40
 class EarlyFlags(TextFlags, ImageFlags, LossFlags, PublishedFlags):
     """Early fusion of text and image (Sanchez Villegas et al., Findings of EACL 2024)"""
 
-    model: Literal["vilt", "lxmert", "mmbt"]
+    model: EarlyNet
     """ViLT; LXMERT, which reads regions of images; MMBT."""
     evaltest: bool = False
     """Write classes and figures of the test posts after the last epoch; not with --testing."""

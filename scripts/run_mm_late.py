@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -13,6 +14,7 @@ from scripts.published import start
 from training.published_flags import (
     FUSIONS,
     WIDTH,
+    EarlyNet,
     ImageFlags,
     LossFlags,
     PublishedFlags,
@@ -36,7 +38,7 @@ class LateFlags(TextFlags, ImageFlags, LossFlags, PublishedFlags):
     """Image encoder: vit, beit, deit, resnet50, resnet152, or any other that main.py --image_net knows."""
     fusion_name: str
     """concat, attention, aspect-att, gmu; xatt (each asks the other), concat_cnn (concat); or any other that main.py
-    --fusion knows."""
+    --fusion knows, but those of early fusion, which are run_mm_early.py's."""
     nsamples: int = -1
     """Training posts to learn from, drawn by the seed, each class in its share; -1: all."""
     eval_txt_test: bool = False
@@ -52,7 +54,12 @@ class LateFlags(TextFlags, ImageFlags, LossFlags, PublishedFlags):
 
 
 def run_of(flags: LateFlags) -> PublishedRun:
-    """The run that the flags stand for. Raises ValueError for a number of posts that cannot be."""
+    """The run that the flags stand for. Raises ValueError for early fusion and for a number of posts that cannot be."""
+    if flags.fusion_name in get_args(EarlyNet):
+        raise ValueError(
+            f"--fusion_name {flags.fusion_name} is early fusion, in one net: train it with scripts/run_mm_early.py "
+            f"--model {flags.fusion_name}"
+        )
     if flags.nsamples < 1 and flags.nsamples != -1:
         raise ValueError(f"--nsamples {flags.nsamples} must be 1 or more, or -1 for all posts")
     warn_of_dead_flags(flags, "use_iadds_loss", "beta_iadds", "use_loss_correction")

@@ -81,7 +81,22 @@ def _check_net(kind: type[PostNet], net: NetOptions, data: DataOptions) -> None:
             f"--freeze {net.freeze}: --net {kind.name} has no encoder of the {frozen[0]} by itself, as one transformer "
             "reads both"
         )
+    _check_missing(kind, data)
     check_regions(kind, data)
+
+
+def _check_missing(kind: type[PostNet], data: DataOptions) -> None:
+    """Raise ValueError where training posts are to lose what a net of one modality reads."""
+    if len(kind.reads) > 1:
+        return
+    (own,) = kind.reads
+    rate = getattr(data, f"missing_{own}_rate")
+    for flag, value in (("modality_dropout", data.modality_dropout), (f"missing_{own}_rate", rate)):
+        if value:
+            raise ValueError(
+                f"--{flag} {value}: --net {kind.name} reads the {own} alone, and a post that lost it would be empty: "
+                "leave it out, or choose a net that reads text and image, as --net concat"
+            )
 
 
 def check_regions(kind: type[PostNet] | PostNet, data: DataOptions) -> None:

@@ -6,10 +6,12 @@ Sanchez Villegas, Preoţiuc-Pietro and Aletras, Findings of EACL 2024; flags and
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -31,6 +33,17 @@ GRIDS = {"vit": 14, "beit": 14, "deit": 14, "resnet50": 7, "resnet152": 7}
 FUSIONS = {"aspect-att": "aspect_attention", "xatt": "cross_attention", "concat_cnn": "concat"}
 """The house's names for fusions that it calls otherwise. Of the last two, which were to read the maps of a ResNet, the
 published code lacks the classes; what is left of the first has text and image ask each other, as here."""
+
+
+OWN_NAMES = {
+    "train_data_dir": "data_dir", "epoch": "epochs", "encoder_lr": "lr", "num_labels": "nsamples",
+    "fusion": "fusion_name", "net": "model", "text_net": "txt_model_name", "image_net": "img_model_name",
+    "text_weights": "txt_weights", "image_weights": "img_weights", "itc_loss_ratio": "beta_itc",
+    "itm_loss_ratio": "beta_itm",
+}  # fmt: skip
+"""What the published scripts, those that have it, call a flag of the house."""
+EarlyNet = Literal["vilt", "lxmert", "mmbt"]
+"""Nets of early fusion, which a script of their own trains."""
 
 
 WIDTH = ("--feature_dim", "768")
@@ -67,6 +80,9 @@ TASKS = {
 class PublishedFlags:
     """Flags of every published script, and those that say where things are here."""
 
+    own_names: ClassVar[Mapping[str, str]] = {}
+    """What this script calls a flag of the house otherwise than OWN_NAMES says."""
+
     task: Literal[0, 1, 2, 3, 4, 5, 6]
     """Text represented in the image or not (0), image adds to the text or not (1), both (2), sentiment (MVSA-Single,
     3), hate (MHP, 4), influencers' commercial content (MICD, 5), sarcasm (MSD, 6)."""
@@ -101,6 +117,17 @@ class PublishedFlags:
     """Processes that read and decode posts; 0: none but the main one."""
     cache_dir: str = DataOptions.cache_dir
     """Where post stores, token ids and features of frozen encoders are kept between runs."""
+
+    def in_own_words(self, sentence: str) -> str:
+        """What the house says of its flags, said of the script's own."""
+        names = {**OWN_NAMES, **self.own_names}
+        there = {field.name for field in fields(self)}
+
+        def own(flag: re.Match[str]) -> str:
+            name = names.get(flag[1], "")
+            return f"--{name}" if name in there else flag[0]
+
+        return re.sub(r"--(\w+)", own, sentence)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ class Pairs:
     space: dict[str, Tensor]  # (B, D) by modality: what the net has mapped to one width
     present: dict[str, Tensor]  # (B,) bool by modality
     label: Tensor  # (B,) int64, negative where it is not known
-    repeated: Tensor  # (B, B) bool: the same post, or the same text: no right pair to be told from a wrong one
+    repeated: Tensor  # (B, B) bool: no right pair to be told from a wrong one (see `repeated`)
 
     @property
     def both(self) -> Tensor:
@@ -45,20 +45,35 @@ def pairs_of(net: PostNet, answers: Sequence[tuple[Batch, Prediction]]) -> Pairs
         features[name] = _stacked([_encoded(answer)[name] for _, answer in answers])
         space[name] = torch.cat([answer.shared(name) for _, answer in answers])
         contrasted[name] = torch.cat([one[name] for one in compared])
-    has_text, has_image, index, label = (
-        torch.cat([getattr(batch, name) for batch, _ in answers])
-        for name in ("has_text", "has_image", "index", "label")
+    has_text, has_image, label = (
+        torch.cat([getattr(batch, name) for batch, _ in answers]) for name in ("has_text", "has_image", "label")
     )
-    key = torch.cat([text_key(batch) for batch, _ in answers])
-    same_text = (key.unsqueeze(1) == key.unsqueeze(0)) & has_text.unsqueeze(1) & has_text.unsqueeze(0)
     return Pairs(
         features=features,
         contrasted=contrasted,
         space=space,
         present={"text": has_text, "image": has_image},
         label=label,
-        repeated=same_text | (index.unsqueeze(1) == index.unsqueeze(0)),
+        repeated=repeated([batch for batch, _ in answers]),
     )
+
+
+def repeated(batches: Sequence[Batch]) -> Tensor:
+    """(B, B) bool: the same post, near-duplicates, or the same text.
+
+    Strong views hide and swap words at random, so equal texts are told by the store's groups, which batches bring; the
+    texts as they are read tell those that are too short for a group, and all where a batch has no groups.
+    """
+
+    def same(values: list[Tensor]) -> Tensor:
+        joined = torch.cat(values)
+        return joined.unsqueeze(1) == joined.unsqueeze(0)
+
+    has_text = torch.cat([batch.has_text for batch in batches])
+    found = same([text_key(batch) for batch in batches]) & has_text.unsqueeze(1) & has_text.unsqueeze(0)
+    found = found | same([batch.index for batch in batches])
+    groups = [batch.group for batch in batches if batch.group is not None]
+    return found | same(groups) if len(groups) == len(batches) else found
 
 
 def _stacked(features: list[Tensor]) -> Tensor:

@@ -1,8 +1,8 @@
 """The tables of the auxiliary-losses system: data_key_<task>.csv beside the folders of images.
 
 Sanchez Villegas, Preoţiuc-Pietro and Aletras, Findings of EACL 2024: columns tweet_id, text, label and split, the label
-a number. The table of text-image relations has six flags instead, of which --label_column names the one to learn; by
-default the class is that of the last four which is 1.
+a number, which says the class and is not always the house's id of it. The table of text-image relations has six flags
+instead, of which --label_column names the one to learn; by default the class is that of the last four which is 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from datasets.posts import Post
+from datasets.posts import SENTIMENTS, Post
 from datasets.readers import mhp, micd, msd, tir
 from datasets.readers.base import Reader, ReaderOptions
 from datasets.readers.published import (
@@ -34,8 +34,8 @@ RELATIONS = "data_key_imgtxt_random.csv"
 """The table of text-image relations."""
 QUESTIONS = {"text_is_represented": tir.TEXT_CLASSES, "image_adds": tir.IMAGE_CLASSES}
 """Its flags that are a class by themselves."""
-MVSA_CLASSES = ("neutral", "positive", "negative")
-"""The sentiments in the published order, which is not the house's."""
+MVSA_IDS = ("neutral", "positive", "negative")
+"""The sentiments in the order of the numbers in that table, which is not the house's."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Key:
 
     images: str  # folder
     stem: str  # of the image of the post {}
-    classes: tuple[str, ...]  # in the order of the published ids
+    classes: tuple[str, ...]  # in the order of the numbers in the table
     id_column: str = "tweet_id"
     texts: str = ""  # table of test posts that are text alone
 
 
 KEYS = {
     RELATIONS: Key("text-image", "T{}", tir.CLASSES),
-    "data_key_mvsa.csv": Key("MVSA-Single/data", "{}", MVSA_CLASSES),
+    "data_key_mvsa.csv": Key("MVSA-Single/data", "{}", MVSA_IDS),
     "data_key_mhp.csv": Key("MHP/Data/Images", "{}", mhp.CLASSES),
     micd.PAIRS: Key(f"MIC/{micd.IMAGES[0]}", "{}_1", micd.CLASSES, "id", micd.TEXTS),
     "data_key_msd.csv": Key(f"MSD/{msd.IMAGES}", "{}", msd.CLASSES),
@@ -105,7 +105,8 @@ class DataKey(Reader):
         if path.name == RELATIONS and column not in QUESTIONS:
             self.classes = key.classes
             return _posts(path, key, tir.CLASSES, _flagged)
-        self.classes = classes = QUESTIONS.get(column, key.classes)
+        classes = QUESTIONS.get(column, key.classes)
+        self.classes = SENTIMENTS if set(classes) == set(SENTIMENTS) else classes
         return _posts(path, key, (column,), lambda row: class_of(row.get(column), classes))
 
 

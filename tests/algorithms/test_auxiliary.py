@@ -85,6 +85,19 @@ def test_the_same_post_and_the_same_text_are_no_wrong_pair():
     assert [sorted(row.nonzero().flatten().tolist()) for row in can_swap] == [sorted(row) for row in expected]
 
 
+def test_near_duplicates_are_no_wrong_pair_whatever_the_views_made_of_their_texts():
+    net = feature_net("concat")
+    batch = replace(posts(5, lacking=False), group=torch.tensor([0, 1, 2, 0, 4]))
+    weak, strong = views(batch).values()
+    assert weak.text is not None and not (text_key(weak) == text_key(strong)).any()
+    answers = [(view, net(view)) for view in (weak, strong)]
+    group = batch.group.repeat(2)
+    assert torch.equal(pairs_of(net, answers).can_swap, group.unsqueeze(1) != group.unsqueeze(0))
+    answers[1] = replace(strong, group=None), answers[1][1]  # then the texts alone tell
+    row = batch.index.repeat(2)
+    assert torch.equal(pairs_of(net, answers).can_swap, row.unsqueeze(1) != row.unsqueeze(0))
+
+
 def test_other_texts_are_drawn_evenly_or_by_likeness():
     possible = ~torch.eye(3, dtype=torch.bool)
     torch.manual_seed(0)

@@ -311,7 +311,8 @@ def test_unsupervised_loss_by_hand(options, ratio):
         "image_mask": torch.zeros(2),
     }  # fmt: skip
     expected = -math.log(0.8) / 2 + ratio * (LN10 + LN10) / 2
-    assert algorithm.unsupervised_loss(learner, pseudo).item() == pytest.approx(expected)
+    strong = present([1, 1], [1, 1])
+    assert algorithm.unsupervised_loss(learner, strong, pseudo).item() == pytest.approx(expected)
 
 
 # ---- whole steps -------------------------------------------------------------------------------------------------
@@ -319,6 +320,11 @@ def test_unsupervised_loss_by_hand(options, ratio):
 
 def batches(uratio: int = 3, labelled: int = 6):
     return {"weak": posts(labelled)}, views(posts(labelled * uratio, 2, labelled=False))
+
+
+def lacking(batch: Batch, name: str) -> Batch:
+    """The view in which every post has lost one modality."""
+    return replace(batch, **{f"has_{name}": torch.zeros(len(batch), dtype=torch.bool)})
 
 
 @pytest.mark.parametrize("uratio", [1, 7])
@@ -403,11 +409,8 @@ def test_at_zero_everything_is_accepted(guard):
 
 @pytest.mark.parametrize("absent", ["text", "image"])
 def test_a_batch_in_which_no_post_has_one_modality(absent):
-    def without(batch):
-        return replace(batch, **{f"has_{absent}": torch.zeros(len(batch), dtype=torch.bool)})
-
-    known, unknown = {"weak": without(posts(6, lacking=False))}, posts(12, 1, labelled=False, lacking=False)
-    unknown = {name: without(batch) for name, batch in views(unknown).items()}
+    known, unknown = {"weak": lacking(posts(6, lacking=False), absent)}, posts(12, 1, labelled=False, lacking=False)
+    unknown = {name: lacking(batch, absent) for name, batch in views(unknown).items()}
     algorithm = make("scrd", threshold=0.0)
     losses = algorithm(known, unknown, FIRST)
     losses.total.backward()
@@ -416,6 +419,51 @@ def test_a_batch_in_which_no_post_has_one_modality(absent):
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
         if name.startswith(f"heads.{absent}"):
             assert (parameter.grad == 0).all(), name
+
+
+@pytest.mark.parametrize("pseudo_label", ["shared", "own"])
+@pytest.mark.parametrize("view", ["weak", "strong"])
+@pytest.mark.parametrize("lost", ["text", "image"])
+def test_a_head_learns_nothing_of_a_modality_that_one_of_the_views_has_lost(lost, view, pseudo_label):
+    options = {"threshold": 0.0, "plf": "none", "modality_pseudo_label": pseudo_label}
+    algorithm = make("scrd", feature_net("scrd", decision="fused"), **options)
+    seen = views(posts(6, labelled=False, lacking=False))
+    seen[view] = lacking(seen[view], lost)
+    learner, target = algorithm.net(seen["strong"]), algorithm.teach(seen["weak"])
+    pseudo = algorithm.pseudo_labels(target, seen["weak"], FIRST)
+    algorithm.unsupervised_loss(learner, seen["strong"], pseudo).backward()
+    taught = {
+        name: head[-1].bias.grad.abs().sum() > 0 for name, head in algorithm.net.heads.items() if name != "common"
+    }
+    assert taught == {"text": lost != "text", "image": lost != "image", "final": True}
+
+
+@pytest.mark.parametrize("view", ["weak", "strong"])
+@pytest.mark.parametrize("lost", ["text", "image"])
+def test_the_selection_is_not_taught_of_a_part_that_one_of_the_views_has_lost(lost, view):
+    algorithm = make("scrd")
+    seen = views(posts(6, labelled=False, lacking=False))
+    seen[view] = lacking(seen[view], lost)
+    learner, target = algorithm.net(seen["strong"]), algorithm.teach(seen["weak"])
+    learner.selection_logits.retain_grad()
+    pseudo = {"label": target.logits.argmax(1)}
+    loss = algorithm.selection_loss(learner, target, pseudo)
+    noise = torch.randn(6, CLASSES)
+    assert torch.equal(loss, algorithm.selection_loss(learner, replace(target, **{f"{lost}_logits": noise}), pseudo))
+    loss.backward()
+    part, other = (TEXT, IMAGE) if lost == "text" else (IMAGE, TEXT)
+    grad = learner.selection_logits.grad
+    assert (grad[:, part] == 0).all() and (grad[:, other] != 0).all() and grad.isfinite().all()
+
+
+def test_the_selection_is_taught_nothing_by_a_view_that_has_only_what_the_other_lacks():
+    algorithm = make("scrd")
+    seen = views(posts(6, labelled=False, lacking=False))
+    learner, target = algorithm.net(lacking(seen["strong"], "text")), algorithm.teach(lacking(seen["weak"], "image"))
+    loss = algorithm.selection_loss(learner, target, {"label": target.logits.argmax(1)})
+    loss.backward()
+    assert loss == 0
+    assert all(value.grad.isfinite().all() for value in algorithm.net.selection.parameters() if value.grad is not None)
 
 
 def test_running_loss_is_an_unbiased_average_and_survives_a_checkpoint():

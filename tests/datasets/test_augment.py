@@ -278,30 +278,34 @@ def test_draws_depend_on_seed_stream_and_step_alone():
 def test_ranks_get_their_part_of_the_global_draws():
     """Also where the texts of a rank are shorter than those of the whole batch."""
     batch, maker = post_batch(), view_maker(modality_dropout=0.4, strong_text=0.6)
-    whole = maker(dict.fromkeys(NAMES, batch), 1, 5, "unlabelled")
+    whole = maker(dict.fromkeys(NAMES, batch), 1, 5, "unlabelled", training=True)
     for start in (0, 32):
         part = slice(start, start + 32)
         mine = batch.rows(start, start + 32)
         width = int(mine.text_mask.sum(1).max())
         mine = replace(mine, text=mine.text[:, :width], text_mask=mine.text_mask[:, :width])
-        for name, view in maker(dict.fromkeys(NAMES, mine), 1, 5, "unlabelled", part, 64).items():
+        for name, view in maker(dict.fromkeys(NAMES, mine), 1, 5, "unlabelled", part, 64, training=True).items():
             assert torch.allclose(view.image, whole[name].image[part], atol=1e-4)
             assert torch.equal(view.text, whole[name].text[part, :width])
             assert torch.equal(view.has_text, whole[name].has_text[part])
 
 
-def test_modality_dropout_takes_one_of_two_and_never_from_the_clean_view():
+@pytest.mark.parametrize("name", ["clean", "weak", "strong"])
+def test_modality_dropout_takes_one_of_two_in_training_alone(name):
     batch = post_batch(4000, 2)
-    final = view_maker(modality_dropout=0.4)({"clean": batch, "weak": batch}, 1, 0, "labelled")
-    assert torch.equal(final["clean"].has_image, batch.has_image)
-    weak, both = final["weak"], batch.has_image & batch.has_text
-    assert torch.equal(weak.has_image[~both], batch.has_image[~both])
-    assert torch.equal(weak.has_text[~both], batch.has_text[~both])
-    assert (weak.has_image | weak.has_text).all()
-    for has, values in ((weak.has_image, weak.image), (weak.has_text, weak.text)):
+    dropping = view_maker(modality_dropout=0.4)
+    view, both = dropping({name: batch}, 1, 0, "labelled", training=True)[name], batch.has_image & batch.has_text
+    assert torch.equal(view.has_image[~both], batch.has_image[~both])
+    assert torch.equal(view.has_text[~both], batch.has_text[~both])
+    assert (view.has_image | view.has_text).all()
+    for has, values in ((view.has_image, view.image), (view.has_text, view.text)):
         assert (~has[both]).float().mean() == pytest.approx(0.2, abs=0.03)
         assert not values[~has].any()
-    assert not weak.text_mask[~weak.has_text].any()
+    assert not view.text_mask[~view.has_text].any()
+    whole, plain = (maker({name: batch}, 1, 0, "labelled")[name] for maker in (dropping, view_maker()))
+    assert torch.equal(whole.has_image, batch.has_image) and torch.equal(whole.has_text, batch.has_text)
+    assert torch.equal(whole.image, plain.image) and torch.equal(whole.text, plain.text)
+    assert torch.equal(view.image[view.has_image], plain.image[view.has_image])  # as it is without dropout
 
 
 def test_features_pass_as_they_are_but_for_dropout():
@@ -309,7 +313,8 @@ def test_features_pass_as_they_are_but_for_dropout():
     batch = replace(post_batch(), **features)
     plain = ViewMaker([0.5] * 3, [0.5] * 3)({"strong": batch}, 1, 0, "labelled")["strong"]
     assert torch.equal(plain.image.any(1), batch.has_image) and torch.equal(plain.text.any(1), batch.has_text)
-    dropping = ViewMaker([0.5] * 3, [0.5] * 3, modality_dropout=1.0)({"strong": batch}, 1, 0, "labelled")["strong"]
+    maker = ViewMaker([0.5] * 3, [0.5] * 3, modality_dropout=1.0)
+    dropping = maker({"strong": batch}, 1, 0, "labelled", training=True)["strong"]
     assert (dropping.has_image ^ dropping.has_text).all()
     assert torch.equal(dropping.image.any(1), dropping.has_image) and dropping.image.max() == 1
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from datasets.posts import SENTIMENTS
 from datasets.readers import ReaderOptions, find
 from tests.datasets.published import posts, refused, stored, write
 
@@ -36,12 +37,20 @@ MICD = {
 def test_sentiments_by_number_and_texts_that_are_bytes(tmp_path: Path) -> None:
     write(tmp_path, {"data_key_mvsa.csv": MVSA}, ["MVSA-Single/data/1.jpg", "MVSA-Single/data/2.png"])
     store, quarantine = stored("data_key", tmp_path / "data_key_mvsa.csv", tmp_path / "store")
-    assert store.classes == ("neutral", "positive", "negative")
-    assert store.label.tolist() == [1, 0, 2, 2]
+    assert store.classes == ("negative", "neutral", "positive")  # the house's order, not that of the table's numbers
+    assert store.label.tolist() == [2, 1, 0, 0]
     assert store.split.tolist() == [1, 2, 3, 3]
     assert store.texts(range(4)) == ["RT @a: café", "plain", "sad", "b'not bytes"]
     assert store.has_image.tolist() == [True, True, False, False]
     assert ("data_key_mvsa.csv, line 6", "post", "unknown label '3'") in quarantine
+
+
+def test_its_sentiments_are_those_of_the_data_set_as_its_authors_publish_it(tmp_path: Path) -> None:
+    """So a model trained on one is tested on the other."""
+    path = write(tmp_path, {"data_key_mvsa.csv": MVSA}) / "data_key_mvsa.csv"
+    table, folder = find("data_key")(), find("mvsa_single")()
+    table.read(path, ReaderOptions())
+    assert table.classes == folder.classes == SENTIMENTS
 
 
 def test_relations_by_both_questions_or_by_one(tmp_path: Path) -> None:

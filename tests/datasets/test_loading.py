@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from datasets.augment import ViewMaker
-from datasets.batch import UNLABELLED, Batch
+from datasets.batch import UNLABELLED, Batch, concatenate
 from datasets.features import FeatureCache, create_features
 from datasets.images import decode
 from datasets.loading import PostSource, RawStep, TrainingLoader, draw_numbers, evaluation_batches
@@ -40,7 +40,8 @@ def jpeg(number):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Every fifth post lacks its image, every seventh its text; posts 3, 13, … have a paraphrase."""
+    """Every fifth post lacks its image, every seventh its text; posts 3, 13, … have a paraphrase; the first are groups
+    of two."""
     path = tmp_path_factory.mktemp("posts") / "store"
     with StoreWriter(path, CLASSES) as writer:
         for number in range(POSTS):
@@ -50,6 +51,7 @@ def store(tmp_path_factory):
                 image=None if number % 5 == 4 else jpeg(number),
                 label=CLASSES[number % 3],
                 teacher=(0.2, 0.3, 0.5) if number % 2 else None,
+                group=str(number // 2) if number < 20 else None,
                 paraphrase="the same in other words" if number % 10 == 3 else None,
             )
     return PostStore(path)
@@ -138,6 +140,16 @@ def test_a_raw_batch_holds_what_the_store_holds(store, source, caches):
     assert torch.allclose(batch.teacher, torch.tensor([[0.2, 0.3, 0.5], [0.0] * 3, [0.0] * 3, [0.2, 0.3, 0.5]]))
 
 
+@pytest.mark.parametrize("which", ["source", "feature_source"])
+def test_views_of_training_tell_which_posts_are_near_duplicates(store, which, request):
+    source = request.getfixturevalue(which)
+    for _, *views in loader(source, stop=2):
+        for batch in (batch for named in views for batch in named.values()):
+            assert batch.group.dtype == torch.int64
+            assert batch.group.tolist() == store.group[batch.index].tolist()
+            assert concatenate([batch, batch.rows(0, 2)]).group.tolist() == [*batch.group, *batch.group[:2]]
+
+
 def test_labels_are_seen_only_where_asked_for(source):
     assert source.batch(np.arange(5), labelled=False)["clean"].label.tolist() == [UNLABELLED] * 5
     for _, labelled, unlabelled in loader(source):
@@ -160,7 +172,7 @@ def test_views_share_what_is_the_same_for_all(source):
     assert weak.image is strong.image and weak.text is strong.text
     calls = []
     raw = RawStep(0, {"weak": weak, "strong": strong}, {}).map(lambda value: calls.append(value) or value.clone())
-    assert len(calls) == len({id(value) for value in calls}) == 10  # every field once
+    assert len(calls) == len({id(value) for value in calls}) == 11  # every field once
     assert raw.labelled["weak"].image is raw.labelled["strong"].image
 
 
@@ -259,6 +271,15 @@ def test_without_unlabelled_posts_there_are_no_views_of_them(source):
     assert unlabelled == {} and list(labelled) == ["weak"]
 
 
+@pytest.mark.parametrize("which", ["source", "feature_source"])
+def test_clean_views_lose_modalities_in_training(which, request):
+    source = request.getfixturevalue(which)
+    maker = ViewMaker([0.5] * 3, [0.25] * 3, source.tokens, modality_dropout=1.0)
+    labelled = Order(LABELLED, 6, 1, "labelled")
+    for _, seen, _ in TrainingLoader(source, labelled, None, ("clean",), (), maker, 0, 3, 1):
+        assert (seen["clean"].has_image ^ seen["clean"].has_text).all()
+
+
 def test_waiting_is_counted(source, monkeypatch):
     read = PostSource._read
     monkeypatch.setattr(PostSource, "_read", lambda *arguments: time.sleep(0.01) or read(*arguments))
@@ -353,5 +374,9 @@ def test_on_cuda_the_host_never_waits_and_copies_are_whole(which, request):
         rows = orders[0].rows(step)
         draws = draw_numbers(1, "labelled", step, 4, 1)
         expected = cpu(source.batch(rows, ("clean",), draws), 1, step, "labelled")["clean"]
-        assert torch.allclose(batch.image.cpu(), expected.image, atol=1e-5)
-        assert torch.equal(batch.text.cpu(), expected.text) and batch.index.tolist() == rows.tolist()
+        batch = batch.to("cpu", non_blocking=False)
+        kept = batch.has_image.view(-1, *[1] * (expected.image.ndim - 1))
+        assert torch.allclose(batch.image, expected.image * kept, atol=1e-5)
+        assert (
+            torch.equal(batch.text, expected.text * batch.has_text[:, None]) and batch.index.tolist() == rows.tolist()
+        )

@@ -286,14 +286,35 @@ def test_mistakes_are_one_sentence(data: Path, capsys: pytest.CaptureFixture) ->
     late = f"--txt_model_name {TINY_TEXT} --img_model_name {TINY_IMAGE} --task 3"
     for words, sentence in (
         ("--fusion_name gmu --eval_txt_test", "only task 5 (MICD) has test posts of text alone, not task 3"),
-        ("--fusion_name guess", "--fusion guess: there is none of that name"),
+        ("--fusion_name guess", "run_mm_late.py: --fusion_name guess: there is none of that name"),
+        (
+            "--fusion_name vilt",
+            "run_mm_late.py: --fusion_name vilt is early fusion, in one net: train it with scripts/",
+        ),
         ("--fusion_name gmu --use_clip_loss --use_tim_loss --beta_itc 0.9", "--beta_itc 0.9, --beta_itm 0.1: shares"),
-        ("--fusion_name gmu --nsamples 5000", "--num_labels 5000 is more than the"),
+        ("--fusion_name gmu --nsamples 5000", "run_mm_late.py: --nsamples 5000 is more than the"),
         ("--fusion_name gmu --nsamples 0", "run_mm_late.py: --nsamples 0 must be 1 or more, or -1 for all posts"),
         ("--fusion_name gmu --nsamples -2", "run_mm_late.py: --nsamples -2 must be 1 or more, or -1 for all posts"),
     ):
         assert end(run_mm_late, f"{late} {words}") == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_what_the_house_says_of_its_flags_is_said_of_the_scripts_own(data: Path, capsys: pytest.CaptureFixture) -> None:
+    sentence = "--text_net bert, --image_net vit, --fusion x, --net y, --epoch 3, --num_labels 9, --lr 1"
+    said = {
+        run_mm_late: "--txt_model_name bert, --img_model_name vit, --fusion_name x, --net y, --epochs 3, --nsamples 9",
+        run_mm_early: "--txt_model_name bert, --img_model_name vit, --fusion x, --model y, --epochs 3, --num_labels 9",
+        run_txt: "--model_name bert, --image_net vit, --fusion x, --net y, --epochs 3, --num_labels 9",
+        run_img: "--text_net bert, --model_name vit, --fusion x, --net y, --epochs 3, --num_labels 9",
+    }
+    for script, words in SCRIPTS.items():
+        flags = published_run(script, f"{words} --task 3").flags
+        assert flags.in_own_words(sentence) == f"{said[script]}, --lr 1"
+    with pytest.raises(SystemExit):
+        end(run_mm_late, f"{SCRIPTS[run_mm_late]} --task 3 --epochs -4")
+    refusal = capsys.readouterr().err
+    assert "--epochs -4" in refusal and "run_mm_late.py --help" in refusal and "main.py" not in refusal
 
 
 @pytest.mark.parametrize(("words", "flag", "reader"), [
