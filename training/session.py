@@ -14,11 +14,12 @@ from torch import nn
 from datasets.splits import Split
 from evaluation.gallery import most_confident_right, most_confident_wrong, picture_strip
 from training.assembly import Assembly, autocast_type
-from training.checkpoint import load_checkpoint, load_state
-from training.command_line import Options, save_options
+from training.checkpoint import Checkpoint, checkpoints, load_checkpoint, load_state, save_checkpoint
+from training.command_line import Options, load_options, save_options
 from training.distributed import Processes
 from training.monitor import Monitor, evaluation_figures
 from training.optimisers import build_optimiser
+from training.options import RunOptions
 from training.outcome import keep_model, load_weights_of, validate
 from training.run_folder import RunFolder
 from training.trainer import Summary, Trainer
@@ -117,21 +118,53 @@ def _keep_choices(assembly: Assembly, folder: RunFolder) -> None:
 
 
 def _start(trainer: Trainer, assembly: Assembly, folder: RunFolder) -> None:
-    """Go on from a checkpoint, or begin with given weights."""
-    run = assembly.options.run
-    if run.resume:
-        checkpoint = load_checkpoint(Path(run.load_path or folder.path), assembly.meta)
-        if checkpoint is not None:
-            trainer.resume(checkpoint)
-            if assembly.processes.first:
-                print(f"going on after step {checkpoint.step} ({checkpoint.path})")
-        elif run.load_path:
-            raise ValueError(f"--load_path {run.load_path}: there is no checkpoint to go on from")
-        elif assembly.processes.first:
-            print(f"--resume: nothing is saved in {folder.path} yet, so the run starts")
-    elif run.load_path:
+    """Go on from a checkpoint, or begin, with the weights of `--load_path` where they are given."""
+    run, first = assembly.options.run, assembly.processes.first
+    # Asked once, for all: what the first process writes next would change the answer.
+    source = assembly.processes.broadcast(_goes_on_from(folder, run) if first else None)
+    if source is not None:
+        checkpoint = load_checkpoint(source, assembly.meta)
+        if checkpoint is None:
+            raise ValueError(f"--load_path {source}: there is no checkpoint to go on from")
+        trainer.resume(checkpoint)
+        if first:
+            if source != folder.checkpoints:
+                _take_along(checkpoint, folder)
+            print(f"going on after step {checkpoint.step} ({checkpoint.path})")
+        return
+    if run.resume and first:
+        print(f"--resume: nothing is saved in {folder.path} yet, so the run starts")
+    if run.load_path:
+        weights = load_weights_of(Path(run.load_path))
         for net in (assembly.net, assembly.ema.net):
-            load_state(net, load_weights_of(Path(run.load_path)), run.load_path)
+            load_state(net, weights, run.load_path)
+
+
+def _goes_on_from(folder: RunFolder, run: RunOptions) -> Path | None:
+    """Where the checkpoint lies that the run goes on from; None: it begins.
+
+    The run's own checkpoints where it has any. Else those of `--load_path`, unless its options are written: a run that
+    went on from elsewhere would have a checkpoint by then, so this one was begun with the weights of `--load_path`.
+    Raises ValueError where a run with checkpoints of its own is to go on from others.
+    """
+    if not run.resume:
+        return None
+    begun_with = load_options(folder.options).run.load_path if folder.options.is_file() else None
+    again = begun_with is not None and Path(run.load_path).resolve() == Path(begun_with).resolve()
+    if not checkpoints(folder.checkpoints):
+        return Path(run.load_path) if run.load_path and not again else None
+    if run.load_path and not again and begun_with is not None:
+        raise ValueError(
+            f"--load_path {run.load_path}: --resume goes on from the checkpoints that {folder.path} has of its own; "
+            "leave out --load_path, or give another --save_name"
+        )
+    return folder.checkpoints
+
+
+def _take_along(checkpoint: Checkpoint, folder: RunFolder) -> None:
+    """Make the checkpoint of another folder this run's own, so that the run is resumed from here ever after."""
+    given = checkpoint
+    save_checkpoint(folder.checkpoints, given.step, given.net, given.ema, given.state, given.meta, given.note)
 
 
 def _truth(assembly: Assembly) -> torch.Tensor:
