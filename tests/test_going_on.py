@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.runs import TINY, Done, Forker
-from tests.test_main import bits
+from tests.test_main import bits, lines
+from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 
 Run = Callable[..., Done]
 
@@ -24,6 +26,15 @@ def run(cache: Path, forker: Forker, tmp_path: Path) -> Run:
         return forker.run(*more, "--save_dir", tmp_path, "--save_name", name, *words, signal_at=kill)
 
     return run
+
+
+def know_best(path: Path, best: float, step: int) -> None:
+    """Let the checkpoint at `path` be of a run whose best model was that of `step`."""
+    found = load_checkpoint(path)
+    assert found is not None
+    state = {**found.state, "progress": {**found.state["progress"], "best": best, "best_step": step, "worse": 2}}
+    shutil.rmtree(path)
+    save_checkpoint(path.parent, found.step, found.net, found.ema, state, found.meta, found.note)
 
 
 def steps(folder: Path) -> int:
@@ -74,3 +85,31 @@ def test_a_run_with_checkpoints_does_not_go_on_from_others(run: Run, finished: P
         said = run("run", "--resume", "--load_path", other).sentence
         assert f"--load_path {other}: --resume goes on from the checkpoints that {tmp_path / 'run'} has" in said
     assert bits(tmp_path / "run") == before
+
+
+def test_the_best_model_so_far_comes_along(run: Run, finished: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    shutil.copytree(finished, first)
+    know_best(first / "checkpoints" / "step-00000012", 0.99, 5)
+    best = first / "best" / "model.safetensors"
+    save_weights(best, load_weights(best), {"step": "5"})
+    assert run("on", "--resume", "--load_path", first).code == 0
+    results = json.loads((tmp_path / "on" / "results.json").read_text())
+    assert (results["best_step"], results["steps"]) == (5, 12)
+    assert results["test"] == json.loads((finished / "results.json").read_text())["test"]
+    assert [line["step"] for line in lines(tmp_path / "on") if "eval/F1" in line] == [3, 6, 9, 12]
+
+
+@pytest.mark.parametrize("step", [9, 12])
+def test_a_best_model_that_is_not_to_be_had_does_not_count(step: int, run: Run, finished: Path, tmp_path: Path) -> None:
+    """A later one took its place, or the checkpoint lies by itself."""
+    first = tmp_path / "first"
+    shutil.copytree(finished, first)
+    know_best(first / "checkpoints" / f"step-{step:08d}", 0.99, 5)
+    if step == 9:
+        shutil.rmtree(first / "best")
+    done = run("on", "--resume", "--load_path", first, "--patience", 2)
+    assert done.code == 0, done.err
+    results = json.loads((tmp_path / "on" / "results.json").read_text())
+    assert results["steps"] == 12
+    assert results["best_step"] in range(step, 13)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -13,8 +14,17 @@ from torch import nn
 
 from datasets.splits import Split
 from evaluation.gallery import most_confident_right, most_confident_wrong, picture_strip
+from nets.encoders import weights_metadata
 from training.assembly import Assembly, autocast_type
-from training.checkpoint import Checkpoint, checkpoints, load_checkpoint, load_state, save_checkpoint
+from training.checkpoint import (
+    Checkpoint,
+    checkpoints,
+    load_checkpoint,
+    load_state,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
 from training.command_line import Options, load_options, save_options
 from training.distributed import Processes
 from training.monitor import Monitor, evaluation_figures
@@ -22,7 +32,7 @@ from training.optimisers import build_optimiser
 from training.options import RunOptions
 from training.outcome import keep_model, load_weights_of, validate
 from training.run_folder import RunFolder
-from training.trainer import Summary, Trainer
+from training.trainer import Progress, Summary, Trainer
 
 Watch = Callable[[Assembly, nn.Module, int], Mapping[str, float]]
 """More figures of an evaluation, by their full tags, from the assembly, the averaged net and the steps done. They are
@@ -127,9 +137,13 @@ def _start(trainer: Trainer, assembly: Assembly, folder: RunFolder) -> None:
         if checkpoint is None:
             raise ValueError(f"--load_path {source}: there is no checkpoint to go on from")
         trainer.resume(checkpoint)
+        if source != folder.checkpoints:
+            home = _home_of_best(checkpoint, trainer.progress)
+            if home is None:  # a best model that is not to be had does not count: the next evaluation gives the best
+                trainer.progress = Progress(trainer.progress.step, trainer.progress.seconds)
+            if first:
+                _take_along(checkpoint, trainer.progress, folder, home)
         if first:
-            if source != folder.checkpoints:
-                _take_along(checkpoint, folder)
             print(f"going on after step {checkpoint.step} ({checkpoint.path})")
         return
     if run.resume and first:
@@ -161,10 +175,23 @@ def _goes_on_from(folder: RunFolder, run: RunOptions) -> Path | None:
     return folder.checkpoints
 
 
-def _take_along(checkpoint: Checkpoint, folder: RunFolder) -> None:
-    """Make the checkpoint of another folder this run's own, so that the run is resumed from here ever after."""
-    given = checkpoint
-    save_checkpoint(folder.checkpoints, given.step, given.net, given.ema, given.state, given.meta, given.note)
+def _take_along(checkpoint: Checkpoint, progress: Progress, folder: RunFolder, home: RunFolder | None) -> None:
+    """Make the checkpoint of another folder this run's own, so that the run is resumed from here ever after; `home` is
+    that folder where its best model comes along, and then so do the figures of the steps before."""
+    if home is not None:
+        save_weights(folder.best, load_weights(home.best), weights_metadata(home.best))
+        if home.metrics.is_file():
+            shutil.copyfile(home.metrics, folder.metrics)
+    given, state = checkpoint, {**checkpoint.state, "progress": asdict(progress)}
+    save_checkpoint(folder.checkpoints, given.step, given.net, given.ema, state, given.meta, given.note)
+
+
+def _home_of_best(checkpoint: Checkpoint, progress: Progress) -> RunFolder | None:
+    """The run's folder in which the best model of `progress` lies beside its checkpoint. None where there is none, or
+    that of another step: only the best of all the run's steps is kept, and the checkpoint may be older."""
+    home = RunFolder(checkpoint.path.resolve().parent.parent)
+    there = home.best.is_file() and weights_metadata(home.best).get("step") == str(progress.best_step)
+    return home if there else None
 
 
 def _truth(assembly: Assembly) -> torch.Tensor:
