@@ -178,13 +178,13 @@ SMALL = ("--epoch", 1, "--num_train_iter", 2)
     "words",
     [
         "--algorithm supervised --net scrd --optim SGD",
-        "--algorithm supervised --net text --freeze text",
-        "--algorithm supervised --net image --freeze image,text",
-        "--algorithm fixmatch --net concat --freeze image",
+        "--algorithm supervised --net text --freeze text --text_weights none",
+        "--algorithm supervised --net image --freeze image,text --image_weights none",
+        "--algorithm fixmatch --net concat --freeze image --image_weights none",
         "--algorithm fixmatch --net scrd --accumulate 2 --modality_dropout 0.5",
         "--algorithm fixmatch --net text --amp --patience 1",
-        "--algorithm scrd --freeze image,text",
-        "--algorithm scrd --freeze text --decoupling False --selection none",
+        "--algorithm scrd --freeze image,text --image_weights none --text_weights none",
+        "--algorithm scrd --freeze text --text_weights none --decoupling False --selection none",
     ],
 )
 def test_nets_and_algorithms_go_together(run, words: str, tmp_path: Path) -> None:
@@ -224,6 +224,8 @@ def test_two_processes_have_the_losses_of_one(cache: Path, forker: Forker, tmp_p
         "fixmatch",
         "--freeze",
         "text",
+        "--text_weights",
+        "none",
         "--dropout",
         0,
         "--feature_dropout",
@@ -258,7 +260,8 @@ def test_two_processes_have_the_losses_of_one(cache: Path, forker: Forker, tmp_p
 
 def test_an_epoch_may_be_one_pass_over_posts_as_they_are(run, tmp_path: Path) -> None:
     flags = ("--algorithm", "supervised", "--num_train_iter", -1, "--epoch", 2, "--batch_size", 16)
-    clean = ("--labelled_view", "clean", "--freeze", "image,text", "--feature_views", 0)
+    random = ("--image_weights", "none", "--text_weights", "none")
+    clean = ("--labelled_view", "clean", "--freeze", "image,text", "--feature_views", 0, *random)
     assert run("pass", *flags, *clean).code == 0
     assert [line["step"] for line in lines(tmp_path / "pass") if "eval/F1" in line] == [4, 8]  # 60 posts
     assert run_main("--save_dir", tmp_path, "--save_name", "pass", "--resume", "--num_train_iter", -1).code == 0

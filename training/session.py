@@ -26,6 +26,7 @@ from training.checkpoint import (
     save_weights,
 )
 from training.command_line import Options, load_options, save_options
+from training.defaults import weights_of
 from training.distributed import Processes
 from training.monitor import Monitor, evaluation_figures
 from training.optimisers import build_optimiser
@@ -208,11 +209,20 @@ def _opening(assembly: Assembly) -> str:
     """What is about to be trained, in two lines."""
     options, split = assembly.options, assembly.split
     trained = sum(value.numel() for value in assembly.net.parameters() if value.requires_grad)
-    image = options.net.net if "image_net" in assembly.net.ignores else options.net.image_net
-    kept = f", {', '.join(assembly.frozen)} frozen" if assembly.frozen else ""
+    encoders = ", ".join(_encoder(assembly, name) for name in ("image", "text") if name in assembly.net.reads)
     return (
-        f"{options.run.algorithm}, net {options.net.net}: image {image}, text {options.net.text_net}"
-        f"{kept}; {trained:,} weights to train on {assembly.device}\n"
+        f"{options.run.algorithm}, net {options.net.net}: {encoders}; {trained:,} weights to train on "
+        f"{assembly.device}\n"
         f"{len(split.labelled):,} labelled, {len(split.unlabelled):,} unlabelled, {len(split.validation):,} validation "
         f"and {len(split.test):,} test posts; split {split.fingerprint[:12]}, seed {options.run.seed}"
     )
+
+
+def _encoder(assembly: Assembly, name: str) -> str:
+    """What encodes modality `name`, and where its weights come from."""
+    net, options = assembly.net, assembly.options.net
+    called = options.net if f"{name}_net" in net.ignores else getattr(options, f"{name}_net")
+    frozen = name in assembly.frozen
+    random = "random" if frozen else "from scratch"
+    weights = random if weights_of(net, options, name) == "none" else "pretrained"
+    return f"{name} {called} ({weights}{', frozen' if frozen else ''})"
