@@ -66,8 +66,8 @@ def prepare_folder(folder: RunFolder, options: Options, processes: Processes) ->
         yield
 
 
-def train(assembly: Assembly, folder: RunFolder, watch: Watch | None = None) -> Summary:
-    """Train the assembled run to its end; from a checkpoint with --resume or --load_path."""
+def train(assembly: Assembly, folder: RunFolder, command: str, watch: Watch | None = None) -> Summary:
+    """Train the assembled run to its end; from a checkpoint with --resume. `command` is the one that asks for it."""
     options, net = assembly.options, assembly.net
     loaded = net.loaded()
     weights = {"image": options.net.image_weights, "text": options.net.text_weights}
@@ -102,7 +102,7 @@ def train(assembly: Assembly, folder: RunFolder, watch: Watch | None = None) -> 
     )  # fmt: skip
     _start(trainer, assembly, folder)
     if assembly.processes.first:
-        _keep_choices(assembly, folder)
+        _keep_choices(assembly, folder, command)
         print(_opening(assembly))
         keep_model(assembly, folder)
     return trainer.train()
@@ -118,12 +118,15 @@ def check_split(assembly: Assembly, folder: RunFolder) -> None:
         )
 
 
-def _keep_choices(assembly: Assembly, folder: RunFolder) -> None:
-    """Write options and split, now that nothing speaks against the run; with --overwrite what was there goes first."""
+def _keep_choices(assembly: Assembly, folder: RunFolder, command: str) -> None:
+    """Write options, split and command, now that nothing speaks against the run; with --overwrite what was there goes
+    first. A run that goes on keeps the command that began it: the one that resumes it would not make it."""
     run = assembly.options.run
     if run.overwrite:
         folder.clear()
     assembly.split.save(folder.split)
+    if not (run.resume and folder.options.is_file() and folder.command.is_file()):
+        folder.command.write_text(f"{command}\n", encoding="utf-8")
     quiet = replace(run, resume=False, overwrite=False, eval_only=False)
     save_options(replace(assembly.options, run=quiet), folder.options)
 
