@@ -70,8 +70,9 @@ def train(assembly: Assembly, folder: RunFolder, command: str, watch: Watch | No
     """Train the assembled run to its end; from a checkpoint with --resume. `command` is the one that asks for it."""
     options, net = assembly.options, assembly.net
     loaded = net.loaded()
-    weights = {"image": options.net.image_weights, "text": options.net.text_weights}
-    pretrained = [name for name in loaded if weights[name] != "none" and name not in options.net.frozen]
+    pretrained = [
+        name for name in loaded if weights_of(net, options.net, name) != "none" and name not in options.net.frozen
+    ]
     optimiser, schedule = build_optimiser(
         assembly.algorithm,
         options.training,
