@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -52,9 +53,10 @@ def run(options: Options, argv: list[str], after: After | None = None, watch: Wa
             assembly = assemble(options, device, processes)
             if options.run.eval_only:
                 check_split(assembly, folder)
-            summary = None if options.run.eval_only else train(assembly, folder, watch)
+            command = shlex.join(["python", "main.py", *argv])
+            summary = None if options.run.eval_only else train(assembly, folder, command, watch)
             if processes.first:
-                results, answers = conclude(assembly, folder, summary, argv)
+                results, answers = conclude(assembly, folder, summary, command)
                 print(describe(results, folder))
                 if after is not None:
                     print(after(assembly, folder, answers))

@@ -89,7 +89,13 @@ class Scrd(Algorithm):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            self.check_from_zero("teacher_weight")
+            self.check_from_zero(
+                "plf_scale", "modality_loss_ratio", "decoupling_loss_ratio", "selection_loss_ratio", "teacher_weight"
+            )
+            self.check_above_zero("selection_temperature")
+            self.check_share("label_filter_floor")
+            if self.plf_epochs < -1:
+                raise ValueError(f"--plf_epochs {self.plf_epochs} must be a number of epochs, or -1 for all of them")
             if self.final_label_ratio != -1:
                 self.check_from_zero("final_label_ratio")
             if self.label_smoothing != -1:

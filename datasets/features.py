@@ -24,6 +24,25 @@ def _shapes(posts: int, dim: int, views: int) -> dict[str, tuple[int, ...]]:
     return {"clean": (posts, dim), "weak": (views, posts, dim), "strong": (views, posts, dim)}
 
 
+def _claim(file: Path) -> None:
+    """Have the disk give all the room of a file of zeros that nothing was written to yet.
+
+    A mapped file is sparse until written, and a disk that fills up then kills the process. Raises OSError where there
+    is no room.
+    """
+    size = file.stat().st_size
+    with open(file, "rb+") as handle:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle.fileno(), 0, size)
+            return
+        np.lib.format.read_magic(handle)  # macOS has no such call: there the zeros are written
+        np.lib.format.read_array_header_1_0(handle)
+        while rest := size - handle.tell():
+            handle.write(bytes(min(rest, 2**20)))
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
 @contextmanager
 def create_features(
     folder: Path | str,
@@ -48,9 +67,7 @@ def create_features(
         for name, shape in shapes.items():
             file = temporary / f"{name}.npy"
             arrays[name] = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
-            # A mapped file is sparse until written, and a disk that fills up then kills the process: claim it now.
-            with open(file, "rb+") as handle:
-                os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+            _claim(file)
         yield arrays
         (temporary / "about.json").write_text(json.dumps({} if about is None else dict(about), indent=1))
 

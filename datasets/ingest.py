@@ -334,15 +334,24 @@ def _key(
 
 
 def _listing(place: Path, cache: Path) -> Iterator[str]:
-    """Path, size and time of every file at `place`, in order; what the cache itself holds is left out."""
+    """Path, size and time of every file at `place`, in order, those behind links too, as readers find them there; what
+    the cache itself holds is left out. A folder that several links lead to, or one to itself, is listed once."""
     if not place.is_dir():
         if not place.exists():
             raise ValueError(f"{place} does not exist: check --data_dir, --train_data_dir and --test_data_dir")
         about = place.stat()
         yield f"{place.name} {about.st_size} {about.st_mtime_ns}\n"
         return
-    for folder, folders, files in os.walk(place.resolve()):
-        folders[:] = sorted(name for name in folders if Path(folder, name) != cache)
+    listed: set[Path] = set()
+    for folder, folders, files in os.walk(place.resolve(), followlinks=True):
+        real = Path(folder).resolve()
+        if real == cache or real in listed:
+            folders.clear()
+            yield "" if real == cache else f"{folder} is {real}\n"
+            continue
+        listed.add(real)
+        folders.sort()
         for name in sorted(files):
-            about = os.stat(os.path.join(folder, name), follow_symlinks=False)
-            yield f"{folder}/{name} {about.st_size} {about.st_mtime_ns}\n"
+            path = os.path.join(folder, name)
+            about = os.stat(path, follow_symlinks=os.path.exists(path))  # a link may lead nowhere
+            yield f"{path} {about.st_size} {about.st_mtime_ns}\n"

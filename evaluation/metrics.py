@@ -111,9 +111,10 @@ def selection_agreement(selection: np.ndarray, decides: np.ndarray) -> dict[str,
     """How well a modal selection finds the modality that really decides, where that is known (synthetic world).
 
     `selection` is (N, 3): text, image, common; `decides` (N,) holds "text", "image" or "both". Posts of "both" do not
-    count. A post agrees if the true modality got more than the other one. `agreement` is the mean over the two
-    modalities, `auc` the probability that the image share is larger in a post whose image decides than in one whose
-    text does (Mann-Whitney); both are 0.5 by chance. Raises ValueError where one of the two never decides.
+    count. A post agrees if the true modality got more than the other one, and by half if both got the same.
+    `agreement` is the mean over the two modalities, `auc` the probability that the image share is larger in a post
+    whose image decides than in one whose text does (Mann-Whitney); both are 0.5 by chance. Raises ValueError where one
+    of the two never decides.
     """
     image_share = selection[:, 1] - selection[:, 0]
     image, text = image_share[decides == "image"], image_share[decides == "text"]
@@ -123,6 +124,6 @@ def selection_agreement(selection: np.ndarray, decides: np.ndarray) -> dict[str,
     below, upto = np.searchsorted(order, image, "left"), np.searchsorted(order, image, "right")
     return {
         "n": len(image) + len(text),
-        "agreement": float(((image > 0).mean() + (text < 0).mean()) / 2),
+        "agreement": float((2 + np.sign(image).mean() - np.sign(text).mean()) / 4),
         "auc": float((below + upto).mean() / 2 / len(text)),
     }

@@ -20,17 +20,20 @@ class NetOptions:
     """Image encoder: any timm name or a short one (resnet18, resnet50, vit_b16, vit_b32, vit_l16, vit_l32, small);
     auto: small from scratch on the synthetic world, else what --image_weights holds or resnet18."""
     image_weights: str = ""
-    """File with the image encoder's weights (safetensors, or a state dict); empty: timm's own; none: from scratch."""
+    """File with the image encoder's weights (safetensors, or a state dict); empty: timm's own, but from scratch for the
+    small net of the synthetic world; none: from scratch."""
     text_net: str = "auto"
     """Text encoder: any hub name or a short one (bert, roberta, bertweet, bernice, minilm, small), or fasttext, the
     mean of token vectors learned from scratch; auto: fasttext on the synthetic world, else what
     --text_weights holds or bert; vilt and lxmert: weights of that model, auto: those that were published."""
     text_weights: str = ""
-    """Folder with the text encoder's weights and tokenizer; empty: from the hub; none: from scratch."""
+    """Folder with the text encoder's weights and tokenizer; empty: from the hub, but from scratch for fasttext and the
+    small net of the synthetic world; none: from scratch."""
     text_pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"
     """What stands for a text: mean of its tokens, first token, or the encoder's pooler; auto: pooler (bert) or mean."""
     freeze: str = ""
-    """Encoders whose weights stay as they are: image, text, or image,text. Their features are computed once, cached."""
+    """Encoders whose weights stay as they are, pretrained ones: image, text, or image,text. Their features are computed
+    once, cached."""
     feature_views: int = 2
     """Weak and strong views kept of each post for a frozen encoder, beside the clean one; 0: none."""
     feature_dim: int = 0

@@ -12,7 +12,7 @@ import algorithms
 from algorithms.base import Algorithm, Task
 from datasets.batch import Views
 from scripts.bench_timing import Row, interleave, ratios
-from scripts.bench_world import CLASSES, Bench, learner, make_trainer
+from scripts.bench_world import CLASSES, FROZEN, Bench, learner, make_trainer
 from training.assembly import Assembly
 
 BASELINE, REMEMBERS_POSTS = "fixmatch", "flexmatch"
@@ -20,7 +20,6 @@ FEW, MANY = 10_000, 5_000_000
 """Posts between which the step of an algorithm that remembers something of each of them must not grow."""
 STEPS = 4
 """Steps of a measurement."""
-FROZEN = ("--freeze", "image,text")
 
 
 def every_algorithm(bench: Bench) -> Iterator[Row]:

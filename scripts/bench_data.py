@@ -15,7 +15,7 @@ from PIL import Image
 from datasets.images import decode
 from datasets.store import PostStore, StoreWriter
 from scripts.bench_timing import Row, interleave, per_second, ratios, synchronise, take_turns
-from scripts.bench_world import Bench, make_trainer, posts_per_step
+from scripts.bench_world import FROZEN, Bench, make_trainer, posts_per_step
 from training.assembly import Assembly
 from training.checkpoint import load_checkpoint
 from training.trainer import Trainer
@@ -74,7 +74,7 @@ def loading(bench: Bench) -> Iterator[Row]:
 
 def cached_features(bench: Bench) -> Iterator[Row]:
     """Loader and step with cached features of frozen encoders, against encoders that are trained with the rest."""
-    live, frozen = bench.assembly(), bench.assembly("--freeze", "image,text")
+    live, frozen = bench.assembly(), bench.assembly(*FROZEN)
     counts = {"live": bench.sized(2, 4, 20), "frozen": bench.sized(4, 40, 200)}
 
     def runner(name: str, assembly: Assembly) -> Callable[[], int]:

@@ -31,6 +31,8 @@ from training.trainer import Trainer
 CLASSES = 3
 TASK = Task(CLASSES, 1, 1, torch.arange(CLASSES), torch.arange(CLASSES))
 """One labelled post a class; the algorithms measured here remember nothing of single posts."""
+FROZEN = ("--freeze", "image,text", "--image_weights", "none", "--text_weights", "none")
+"""Flags of a run on cached features; they may be random, as nothing is measured but time."""
 STEPS = 10_000
 """Steps of a run that is never finished: the learning rate's course."""
 SMALL_NETS, LARGE_NETS = "small nets", "ViT-B/16 and BERT-base"

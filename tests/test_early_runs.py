@@ -52,13 +52,14 @@ def run_and_predict(store: PostStore, cache: Path, folder: Path, words: list[obj
 
 def test_vilt_is_trained_and_reads_new_posts(store, cache, tmp_path):
     said = run_and_predict(store, cache, tmp_path, ["--fusion", "vilt", "--text_length", 64], 2e-5)
-    assert "net vilt: image vilt, text small" in said
+    assert "net vilt: image vilt (from scratch), text small (from scratch);" in said
     assert load_options(tmp_path / "run" / "options.yaml").data.text_length == 40  # what it can read
 
 
 def test_mmbt_is_trained_over_a_frozen_image_encoder_and_reads_new_posts(store, cache, tmp_path):
-    words = ["--fusion", "mmbt", "--image_tokens", 2, "--freeze", "image"]
-    assert "image frozen" in run_and_predict(store, cache, tmp_path, words, 3e-3)  # features were kept in halves
+    words = ["--fusion", "mmbt", "--image_tokens", 2, "--freeze", "image", "--image_weights", "none"]
+    said = run_and_predict(store, cache, tmp_path, words, 3e-3)  # features were kept in halves
+    assert "image small (random, frozen), text small (from scratch);" in said
 
 
 def test_lxmert_is_trained_on_regions_and_reads_those_of_new_posts(store, cache, regions, tmp_path):

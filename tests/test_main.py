@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 import signal
 import socket
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from tests.runs import TINY, Done, Forker, run_main
 from training.checkpoint import load_checkpoint
 
 LEFT = (
-    "options.yaml split.json metrics.jsonl predictions.csv results.json report.html best/model.safetensors "
+    "options.yaml command.txt split.json metrics.jsonl predictions.csv results.json report.html best/model.safetensors "
     "best/net.json best/README.md best/tokenizer/tokenizer.json "
     "checkpoints/step-00000012/meta.json"
 ).split()
@@ -103,6 +104,7 @@ def test_evaluating_again_gives_the_same_figures_and_changes_nothing_else(run, t
     assert (folder / "results.json").read_bytes() == before[folder / "results.json"]
     assert run("again", "-o", "--algorithm", "supervised", "--num_train_iter", 1, "--epoch", 1).code == 0
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-00000001"]
+    assert " -o " in json.loads((folder / "results.json").read_text())["command"]
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -126,6 +128,8 @@ def test_killed_and_resumed_ends_with_the_bits_of_the_unbroken_run(
     assert bits(tmp_path / "run") == bits(finished)
     ours, theirs = (json.loads((path / "results.json").read_text()) for path in (tmp_path / "run", finished))
     assert ours["test"] == theirs["test"]
+    assert ours["command"] == shlex.join(["python", "main.py", *map(str, begin)])  # not one of those that resumed it
+    assert ours["command"] in (tmp_path / "run" / "best" / "README.md").read_text()
     assert [line["step"] for line in lines(tmp_path / "run") if "train/total_loss" in line] == list(range(1, 13))
 
 
@@ -178,13 +182,13 @@ SMALL = ("--epoch", 1, "--num_train_iter", 2)
     "words",
     [
         "--algorithm supervised --net scrd --optim SGD",
-        "--algorithm supervised --net text --freeze text",
-        "--algorithm supervised --net image --freeze image,text",
-        "--algorithm fixmatch --net concat --freeze image",
+        "--algorithm supervised --net text --freeze text --text_weights none",
+        "--algorithm supervised --net image --freeze image,text --image_weights none",
+        "--algorithm fixmatch --net concat --freeze image --image_weights none",
         "--algorithm fixmatch --net scrd --accumulate 2 --modality_dropout 0.5",
         "--algorithm fixmatch --net text --amp --patience 1",
-        "--algorithm scrd --freeze image,text",
-        "--algorithm scrd --freeze text --decoupling False --selection none",
+        "--algorithm scrd --freeze image,text --image_weights none --text_weights none",
+        "--algorithm scrd --freeze text --text_weights none --decoupling False --selection none",
     ],
 )
 def test_nets_and_algorithms_go_together(run, words: str, tmp_path: Path) -> None:
@@ -224,6 +228,8 @@ def test_two_processes_have_the_losses_of_one(cache: Path, forker: Forker, tmp_p
         "fixmatch",
         "--freeze",
         "text",
+        "--text_weights",
+        "none",
         "--dropout",
         0,
         "--feature_dropout",
@@ -258,7 +264,8 @@ def test_two_processes_have_the_losses_of_one(cache: Path, forker: Forker, tmp_p
 
 def test_an_epoch_may_be_one_pass_over_posts_as_they_are(run, tmp_path: Path) -> None:
     flags = ("--algorithm", "supervised", "--num_train_iter", -1, "--epoch", 2, "--batch_size", 16)
-    clean = ("--labelled_view", "clean", "--freeze", "image,text", "--feature_views", 0)
+    random = ("--image_weights", "none", "--text_weights", "none")
+    clean = ("--labelled_view", "clean", "--freeze", "image,text", "--feature_views", 0, *random)
     assert run("pass", *flags, *clean).code == 0
     assert [line["step"] for line in lines(tmp_path / "pass") if "eval/F1" in line] == [4, 8]  # 60 posts
     assert run_main("--save_dir", tmp_path, "--save_name", "pass", "--resume", "--num_train_iter", -1).code == 0

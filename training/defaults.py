@@ -20,6 +20,8 @@ be recoloured."""
 NETS = {"scrd": "scrd", "scrd_released": "scrd_released", "distillation": "image"}
 """The net that an algorithm is made for, where it is not the plain one."""
 PLAIN_NET = "concat"
+OWN_NETS = ("auto", "small")
+"""Names of `--image_net` and `--text_net` that mean, on the synthetic world, a small net from scratch."""
 
 
 def synthetic(options: Options) -> bool:
@@ -40,12 +42,13 @@ def resolve(options: Options) -> Options:
         net,
         # only where it is asked for: it reads the file of the weights, which may be gone when a run ends
         image_net=_image_net(options.net, small) if options.net.image_net == "auto" else options.net.image_net,
-        text_net=kind.small_text if small and not options.net.text_weights else kind.pretrained_text,
-        image_weights="none" if small else "",
-        text_weights="none" if small or options.net.text_net == FASTTEXT else "",
+        text_net=kind.small_text if small and options.net.text_weights in ("", "none") else kind.pretrained_text,
+        # a net that is called by its name is the pretrained one, on the world too
+        image_weights="none" if small and options.net.image_net in OWN_NETS else "",
+        text_weights="none" if options.net.text_net == FASTTEXT or (small and options.net.text_net in OWN_NETS) else "",
     )
-    weights = {net.text_weights, net.text_weights if "image_weights" in kind.ignores else net.image_weights}
-    scratch = weights == {"none"}
+    _check_frozen(kind, options.net, net)
+    scratch = all(weights_of(kind, net, name) == "none" for name in kind.reads)
     bert = net.text_net == "bert" and not net.text_weights
     net = _fill_for(
         kind, net, feature_dim=SCRATCH_DIM if scratch else PRETRAINED_DIM, text_pooling="pooler" if bert else "mean"
@@ -96,6 +99,22 @@ def _check_missing(kind: type[PostNet], data: DataOptions) -> None:
             raise ValueError(
                 f"--{flag} {value}: --net {kind.name} reads the {own} alone, and a post that lost it would be empty: "
                 "leave it out, or choose a net that reads text and image, as --net concat"
+            )
+
+
+def weights_of(kind: type[PostNet] | PostNet, net: NetOptions, name: str) -> str:
+    """The option for the weights that encode modality `name`: images may be encoded by the text net's."""
+    return net.text_weights if f"{name}_weights" in kind.ignores else getattr(net, f"{name}_weights")
+
+
+def _check_frozen(kind: type[PostNet], asked: NetOptions, net: NetOptions) -> None:
+    """Raise ValueError for a frozen encoder that would be a random one although nobody asked for that."""
+    for name in net.frozen:
+        flag, place = f"--{name}_weights", {"image": "FILE", "text": "FOLDER"}[name]
+        if name in kind.reads and weights_of(kind, net, name) == "none" != weights_of(kind, asked, name):
+            raise ValueError(
+                f"--freeze {net.freeze}: the {name} encoder ({getattr(net, f'{name}_net')}) has no pretrained weights "
+                f"here, and frozen it would stay random: give {flag} {place}, or {flag} none if that is what you want"
             )
 
 

@@ -23,7 +23,8 @@ class RunOptions:
     resume: bool = False
     """Go on where the run stopped; with nothing saved yet, start."""
     load_path: str = ""
-    """Checkpoint or run folder to start the weights from (or, with --resume, to go on from)."""
+    """Checkpoint, run folder or file of weights to start the weights from; with --resume, while the run's own folder
+    holds nothing: checkpoint or run folder to go on from."""
     overwrite: Annotated[bool, tyro.conf.arg(aliases=["-o"])] = False
     """Throw away what is in the run's folder."""
     eval_only: bool = False

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import resource
-import shlex
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -90,13 +89,14 @@ def load_weights_of(path: Path) -> dict[str, torch.Tensor]:
 
 
 def conclude(
-    assembly: Assembly, folder: RunFolder, summary: Summary | None, argv: list[str]
+    assembly: Assembly, folder: RunFolder, summary: Summary | None, command: str
 ) -> tuple[dict[str, Any], Predictions]:
     """Read the test posts once with the best model; write results, predictions, model card and report.
 
     Returns the results and the answers for the test posts.
 
     `summary` is None where nothing was trained now: steps and seconds are then those of the results that are there.
+    `command` made the run where its folder names none.
     """
     net = assembly.ema.net
     load_state(net, load_weights(folder.best), folder.best)
@@ -126,7 +126,7 @@ def conclude(
         "skipped": summary.skipped if summary else before.get("skipped", 0),
         "seconds": summary.seconds if summary else before.get("seconds", 0.0),
         "peak_memory_gib": before.get("peak_memory_gib", _peak_memory(assembly.device)),
-        "command": before.get("command", shlex.join(["python", "main.py", *argv])),
+        "command": _text(folder.command) or before.get("command", command),
         "torch": torch.__version__,
     }
     _write_json(folder.results, results)
@@ -165,6 +165,11 @@ def _name(options: Options) -> str:
 def _before(folder: RunFolder) -> dict[str, Any]:
     """The results that are there already, {} where there are none."""
     return json.loads(folder.results.read_text(encoding="utf-8")) if folder.results.is_file() else {}
+
+
+def _text(path: Path) -> str:
+    """What the file says, "" where there is none."""
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

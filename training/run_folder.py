@@ -18,6 +18,7 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.options = self.path / "options.yaml"
+        self.command = self.path / "command.txt"
         self.split = self.path / "split.json"
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
@@ -38,7 +39,7 @@ class RunFolder:
         for path in (self.checkpoints, self.best.parent, self.teacher):
             if path.exists():
                 shutil.rmtree(path)
-        files = [self.options, self.split, self.metrics, self.predictions, self.results, self.report]
+        files = [self.options, self.command, self.split, self.metrics, self.predictions, self.results, self.report]
         for path in [*files, *self.path.glob("events.out.tfevents.*")]:
             path.unlink(missing_ok=True)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -13,15 +14,26 @@ from torch import nn
 
 from datasets.splits import Split
 from evaluation.gallery import most_confident_right, most_confident_wrong, picture_strip
+from nets.encoders import weights_metadata
 from training.assembly import Assembly, autocast_type
-from training.checkpoint import load_checkpoint, load_state
-from training.command_line import Options, save_options
+from training.checkpoint import (
+    Checkpoint,
+    checkpoints,
+    load_checkpoint,
+    load_state,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
+from training.command_line import Options, load_options, save_options
+from training.defaults import weights_of
 from training.distributed import Processes
 from training.monitor import Monitor, evaluation_figures
 from training.optimisers import build_optimiser
+from training.options import RunOptions
 from training.outcome import keep_model, load_weights_of, validate
 from training.run_folder import RunFolder
-from training.trainer import Summary, Trainer
+from training.trainer import Progress, Summary, Trainer
 
 Watch = Callable[[Assembly, nn.Module, int], Mapping[str, float]]
 """More figures of an evaluation, by their full tags, from the assembly, the averaged net and the steps done. They are
@@ -54,12 +66,13 @@ def prepare_folder(folder: RunFolder, options: Options, processes: Processes) ->
         yield
 
 
-def train(assembly: Assembly, folder: RunFolder, watch: Watch | None = None) -> Summary:
-    """Train the assembled run to its end; from a checkpoint with --resume or --load_path."""
+def train(assembly: Assembly, folder: RunFolder, command: str, watch: Watch | None = None) -> Summary:
+    """Train the assembled run to its end; from a checkpoint with --resume. `command` is the one that asks for it."""
     options, net = assembly.options, assembly.net
     loaded = net.loaded()
-    weights = {"image": options.net.image_weights, "text": options.net.text_weights}
-    pretrained = [name for name in loaded if weights[name] != "none" and name not in options.net.frozen]
+    pretrained = [
+        name for name in loaded if weights_of(net, options.net, name) != "none" and name not in options.net.frozen
+    ]
     optimiser, schedule = build_optimiser(
         assembly.algorithm,
         options.training,
@@ -90,7 +103,7 @@ def train(assembly: Assembly, folder: RunFolder, watch: Watch | None = None) -> 
     )  # fmt: skip
     _start(trainer, assembly, folder)
     if assembly.processes.first:
-        _keep_choices(assembly, folder)
+        _keep_choices(assembly, folder, command)
         print(_opening(assembly))
         keep_model(assembly, folder)
     return trainer.train()
@@ -106,32 +119,84 @@ def check_split(assembly: Assembly, folder: RunFolder) -> None:
         )
 
 
-def _keep_choices(assembly: Assembly, folder: RunFolder) -> None:
-    """Write options and split, now that nothing speaks against the run; with --overwrite what was there goes first."""
+def _keep_choices(assembly: Assembly, folder: RunFolder, command: str) -> None:
+    """Write options, split and command, now that nothing speaks against the run; with --overwrite what was there goes
+    first. A run that goes on keeps the command that began it: the one that resumes it would not make it."""
     run = assembly.options.run
     if run.overwrite:
         folder.clear()
     assembly.split.save(folder.split)
+    if not (run.resume and folder.options.is_file() and folder.command.is_file()):
+        folder.command.write_text(f"{command}\n", encoding="utf-8")
     quiet = replace(run, resume=False, overwrite=False, eval_only=False)
     save_options(replace(assembly.options, run=quiet), folder.options)
 
 
 def _start(trainer: Trainer, assembly: Assembly, folder: RunFolder) -> None:
-    """Go on from a checkpoint, or begin with given weights."""
-    run = assembly.options.run
-    if run.resume:
-        checkpoint = load_checkpoint(Path(run.load_path or folder.path), assembly.meta)
-        if checkpoint is not None:
-            trainer.resume(checkpoint)
-            if assembly.processes.first:
-                print(f"going on after step {checkpoint.step} ({checkpoint.path})")
-        elif run.load_path:
-            raise ValueError(f"--load_path {run.load_path}: there is no checkpoint to go on from")
-        elif assembly.processes.first:
-            print(f"--resume: nothing is saved in {folder.path} yet, so the run starts")
-    elif run.load_path:
+    """Go on from a checkpoint, or begin, with the weights of `--load_path` where they are given."""
+    run, first = assembly.options.run, assembly.processes.first
+    # Asked once, for all: what the first process writes next would change the answer.
+    source = assembly.processes.broadcast(_goes_on_from(folder, run) if first else None)
+    if source is not None:
+        checkpoint = load_checkpoint(source, assembly.meta)
+        if checkpoint is None:
+            raise ValueError(f"--load_path {source}: there is no checkpoint to go on from")
+        trainer.resume(checkpoint)
+        if source != folder.checkpoints:
+            home = _home_of_best(checkpoint, trainer.progress)
+            if home is None:  # a best model that is not to be had does not count: the next evaluation gives the best
+                trainer.progress = Progress(trainer.progress.step, trainer.progress.seconds)
+            if first:
+                _take_along(checkpoint, trainer.progress, folder, home)
+        if first:
+            print(f"going on after step {checkpoint.step} ({checkpoint.path})")
+        return
+    if run.resume and first:
+        print(f"--resume: nothing is saved in {folder.path} yet, so the run starts")
+    if run.load_path:
+        weights = load_weights_of(Path(run.load_path))
         for net in (assembly.net, assembly.ema.net):
-            load_state(net, load_weights_of(Path(run.load_path)), run.load_path)
+            load_state(net, weights, run.load_path)
+
+
+def _goes_on_from(folder: RunFolder, run: RunOptions) -> Path | None:
+    """Where the checkpoint lies that the run goes on from; None: it begins.
+
+    The run's own checkpoints where it has any. Else those of `--load_path`, unless its options are written: a run that
+    went on from elsewhere would have a checkpoint by then, so this one was begun with the weights of `--load_path`.
+    Raises ValueError where a run with checkpoints of its own is to go on from others.
+    """
+    if not run.resume:
+        return None
+    begun_with = load_options(folder.options).run.load_path if folder.options.is_file() else None
+    again = begun_with is not None and Path(run.load_path).resolve() == Path(begun_with).resolve()
+    if not checkpoints(folder.checkpoints):
+        return Path(run.load_path) if run.load_path and not again else None
+    if run.load_path and not again and begun_with is not None:
+        raise ValueError(
+            f"--load_path {run.load_path}: --resume goes on from the checkpoints that {folder.path} has of its own; "
+            "leave out --load_path, or give another --save_name"
+        )
+    return folder.checkpoints
+
+
+def _take_along(checkpoint: Checkpoint, progress: Progress, folder: RunFolder, home: RunFolder | None) -> None:
+    """Make the checkpoint of another folder this run's own, so that the run is resumed from here ever after; `home` is
+    that folder where its best model comes along, and then so do the figures of the steps before."""
+    if home is not None:
+        save_weights(folder.best, load_weights(home.best), weights_metadata(home.best))
+        if home.metrics.is_file():
+            shutil.copyfile(home.metrics, folder.metrics)
+    given, state = checkpoint, {**checkpoint.state, "progress": asdict(progress)}
+    save_checkpoint(folder.checkpoints, given.step, given.net, given.ema, state, given.meta, given.note)
+
+
+def _home_of_best(checkpoint: Checkpoint, progress: Progress) -> RunFolder | None:
+    """The run's folder in which the best model of `progress` lies beside its checkpoint. None where there is none, or
+    that of another step: only the best of all the run's steps is kept, and the checkpoint may be older."""
+    home = RunFolder(checkpoint.path.resolve().parent.parent)
+    there = home.best.is_file() and weights_metadata(home.best).get("step") == str(progress.best_step)
+    return home if there else None
 
 
 def _truth(assembly: Assembly) -> torch.Tensor:
@@ -148,11 +213,20 @@ def _opening(assembly: Assembly) -> str:
     """What is about to be trained, in two lines."""
     options, split = assembly.options, assembly.split
     trained = sum(value.numel() for value in assembly.net.parameters() if value.requires_grad)
-    image = options.net.net if "image_net" in assembly.net.ignores else options.net.image_net
-    kept = f", {', '.join(assembly.frozen)} frozen" if assembly.frozen else ""
+    encoders = ", ".join(_encoder(assembly, name) for name in ("image", "text") if name in assembly.net.reads)
     return (
-        f"{options.run.algorithm}, net {options.net.net}: image {image}, text {options.net.text_net}"
-        f"{kept}; {trained:,} weights to train on {assembly.device}\n"
+        f"{options.run.algorithm}, net {options.net.net}: {encoders}; {trained:,} weights to train on "
+        f"{assembly.device}\n"
         f"{len(split.labelled):,} labelled, {len(split.unlabelled):,} unlabelled, {len(split.validation):,} validation "
         f"and {len(split.test):,} test posts; split {split.fingerprint[:12]}, seed {options.run.seed}"
     )
+
+
+def _encoder(assembly: Assembly, name: str) -> str:
+    """What encodes modality `name`, and where its weights come from."""
+    net, options = assembly.net, assembly.options.net
+    called = options.net if f"{name}_net" in net.ignores else getattr(options, f"{name}_net")
+    frozen = name in assembly.frozen
+    random = "random" if frozen else "from scratch"
+    weights = random if weights_of(net, options, name) == "none" else "pretrained"
+    return f"{name} {called} ({weights}{', frozen' if frozen else ''})"

@@ -22,6 +22,15 @@ WRONG = [
     ("vat", "vat_eps", 0.0),
     ("vat", "vat_iterations", 0),
     ("vat", "entropy_loss_ratio", -1.0),
+    ("scrd", "plf_scale", -2.0),
+    ("scrd", "plf_epochs", -2),
+    ("scrd", "modality_loss_ratio", -1.0),
+    ("scrd", "decoupling_loss_ratio", float("nan")),
+    ("scrd", "selection_loss_ratio", float("inf")),
+    ("scrd", "selection_temperature", 0.0),
+    ("scrd", "label_filter_floor", -3.0),
+    ("scrd", "final_label_ratio", -0.5),
+    ("scrd", "label_smoothing", 1.5),
 ]
 
 

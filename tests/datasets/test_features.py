@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import numpy as np
@@ -30,6 +31,20 @@ def test_rows_of_each_view(tmp_path, dtype):
         found = cache.rows(rows, view, pick)
         assert found.dtype == torch.float32 and found.shape == (3, 3)
         assert found[:, 1].tolist() == expected
+
+
+@pytest.mark.parametrize("has_call", [True, False])
+def test_the_disk_gives_the_room_before_anything_is_computed(tmp_path, monkeypatch, has_call):
+    if not has_call:  # macOS
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    with create_features(tmp_path / "features", posts=1000, dim=700, views=1) as arrays:
+        for array in arrays.values():
+            about = os.stat(array.filename)
+            assert about.st_blocks * 512 >= about.st_size > array.nbytes
+            assert not array.any()
+        arrays["clean"][-1] = 1
+    cache = FeatureCache(tmp_path / "features")
+    assert (cache.clean.sum(), cache.weak.sum()) == (700, 0)
 
 
 def test_pickles_as_its_path(tmp_path):

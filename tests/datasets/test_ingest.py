@@ -183,6 +183,28 @@ def test_open_posts_ingests_again_when_a_missing_image_turns_up(tmp_path):
     assert open_posts(options, WorldOptions()).has_image.all()
 
 
+def test_open_posts_sees_changes_behind_links(tmp_path):
+    posts, texts, image = tmp_path / "posts", tmp_path / "texts", tmp_path / "1.jpg"
+    posts.mkdir()
+    texts.mkdir()
+    (posts / "labelResultAll.txt").write_text("ID\ttext,image\n1\tneutral,neutral\n")
+    (texts / "1.txt").write_text("a text")
+    image.write_bytes(encoded(scene(seed=1)))
+    (posts / "data").symlink_to(texts)
+    (texts / "1.jpg").symlink_to(image)
+    (texts / "back").symlink_to(posts)  # round and round
+    (texts / "lost").symlink_to(tmp_path / "nowhere")
+    options = DataOptions(data_dir=str(posts), dataset="mvsa_single", cache_dir=str(posts / "cache"))
+    first = open_posts(options, WorldOptions())
+    assert open_posts(options, WorldOptions()).path == first.path
+    (texts / "1.txt").write_text("another text")
+    second = open_posts(options, WorldOptions())
+    assert second.texts(np.array([0])) == ["another text"]
+    image.write_bytes(encoded(scene(seed=2)))
+    third = open_posts(options, WorldOptions())
+    assert len({store.fingerprint for store in (first, second, third)}) == 3
+
+
 def test_open_posts_clears_what_a_killed_process_left(tmp_path):
     options = DataOptions(data_dir=str(table(tmp_path / "d")), cache_dir=str(tmp_path / "cache"))
     store = open_posts(options, WorldOptions())

@@ -110,7 +110,9 @@ def test_selection_agreement_by_hand() -> None:
     assert found["agreement"] == 0.5  # one of two texts, one of two images
     assert found["auc"] == pytest.approx(3 / 4)  # only (text 2, image 2) is the wrong way round
     shuffled = selection_agreement(np.full((4, 3), 1 / 3), np.array(["text", "image"] * 2, dtype=object))
-    assert shuffled["auc"] == 0.5
+    assert (shuffled["agreement"], shuffled["auc"]) == (0.5, 0.5)  # nothing is selected: chance
+    one_tie = selection_agreement(np.array([[0.4, 0.4, 0.2], [0.1, 0.9, 0.0]]), np.array(["text", "image"]))
+    assert one_tie["agreement"] == 0.75
 
 
 def test_selection_agreement_equals_scikit_learn() -> None:

@@ -128,6 +128,7 @@ def test_a_net_reads_the_tokens_of_the_encoders_taken_out_of_it(name):
 
 def test_a_frozen_run_attends_to_cached_tokens(tmp_path, cache):
     words = ["--algorithm", "fixmatch", "--fusion", "cross_attention", "--freeze", "image,text", "--text_tokens", 8]
+    words += ["--image_weights", "none", "--text_weights", "none"]
     done = run_main(*TINY, *words, "--image_grid", 2, "--cache_dir", cache, "--save_dir", tmp_path)
     assert done.code == 0, done.err
-    assert "image, text frozen" in done.out
+    assert "image small (random, frozen), text fasttext (random, frozen);" in done.out

@@ -49,6 +49,7 @@ def test_the_test_posts_get_the_probabilities_of_the_run(finished: Path, cache: 
 
 def test_encoders_that_were_frozen_are_run(cache: Path, tmp_path: Path) -> None:
     words = ("--epoch", 1, "--algorithm", "fixmatch", "--freeze", "image,text", "--cache_dir", cache)
+    words += ("--image_weights", "none", "--text_weights", "none")
     assert run_main(*TINY, *words, "--save_dir", tmp_path, "--save_name", "frozen").code == 0
     output = tmp_path / "posts.parquet"
     main(PredictOptions(tmp_path / "frozen", store_of(cache), output, num_workers=0, cache_dir=str(cache)))

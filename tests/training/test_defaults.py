@@ -14,18 +14,45 @@ REAL = "--train_data_dir posts --image_weights none --text_weights bert"
     ("line", "rate"),
     [
         ("", 5e-4),  # the synthetic world: encoders from scratch
-        ("--freeze image,text", 1e-3),
+        ("--freeze image,text --image_weights none --text_weights none", 1e-3),
+        ("--data_dir posts --algorithm vat --net text --text_net fasttext", 5e-4),
+        ("--data_dir posts --algorithm vat --net text --text_net small --text_weights none", 5e-4),
+        ("--data_dir posts --algorithm vat --net image --image_net resnet18 --image_weights none", 5e-4),
+        ("--data_dir posts --algorithm vat --net image --image_net resnet18 --text_weights none", 1e-4),
+        ("--data_dir posts --algorithm vat --net vilt --text_weights none", 5e-4),
+        ("--data_dir posts --algorithm vat --net concat --text_net fasttext", 1e-4),
         (REAL, 1e-4),
         (f"{REAL} --freeze image", 1e-4),
         (f"{REAL} --freeze image,text", 1e-3),
         (f"{REAL} --algorithm vat --net text --freeze text", 1e-3),
-        (f"{REAL} --algorithm vat --net image --freeze text", 1e-4),
+        (f"{REAL} --algorithm vat --net image --freeze text", 5e-4),
         (f"{REAL} --algorithm vat --net image --freeze image", 1e-3),
         (f"{REAL} --freeze image,text --lr 2e-5", 2e-5),
     ],
 )
 def test_heads_learn_faster_where_no_encoder_learns(line: str, rate: float) -> None:
-    assert resolve(parse(line.split())).training.lr == rate
+    resolved = resolve(parse(line.split()))
+    assert resolved.training.lr == rate
+    if resolved.net.net != "vilt" and not resolved.net.freeze:
+        assert resolved.net.feature_dim == (128 if rate == 5e-4 else 512)
+
+
+@pytest.mark.parametrize(
+    ("line", "image", "text"),
+    [
+        ("", ("small", "none"), ("fasttext", "none")),
+        ("--image_net small --text_net small", ("small", "none"), ("small", "none")),
+        ("--image_net resnet18", ("resnet18", ""), ("fasttext", "none")),
+        ("--text_net roberta", ("small", "none"), ("roberta", "")),
+        ("--image_net resnet18 --image_weights none", ("resnet18", "none"), ("fasttext", "none")),
+        ("--image_weights none --text_weights none", ("small", "none"), ("fasttext", "none")),
+    ],
+)
+def test_a_net_called_by_its_name_is_pretrained_on_the_world_too(
+    line: str, image: tuple[str, str], text: tuple[str, str]
+) -> None:
+    net = resolve(parse(line.split())).net
+    assert ((net.image_net, net.image_weights), (net.text_net, net.text_weights)) == (image, text)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +78,27 @@ def test_a_net_of_one_modality_cannot_lose_it(line: str, sentence: str) -> None:
 @pytest.mark.parametrize("net", ["image --missing_text_rate 0.5", "text --missing_image_rate 0.5"])
 def test_a_net_of_one_modality_may_do_without_the_other(net: str) -> None:
     resolve(parse(f"--algorithm supervised --net {net}".split()))
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("--freeze image,text", r"--freeze image,text: the image encoder \(small\) has no pretrained weights here"),
+        (
+            "--freeze text",
+            r"stay random: give --text_weights FOLDER, or --text_weights none if",
+        ),
+        ("--freeze image,text --image_weights none", r"the text encoder \(fasttext\)"),
+        ("--algorithm vat --net concat --data_dir posts --text_net fasttext --freeze text", r"\(fasttext\)"),
+    ],
+)
+def test_a_random_encoder_is_frozen_only_where_it_is_asked_for(line: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        resolve(parse(line.split()))
+    named = [word for name in ("image", "text") for word in (f"--{name}_weights", "none")]
+    resolve(resolve(parse([*line.split(), *named])))
+
+
+def test_frozen_encoders_that_are_pretrained_or_not_read_are_no_mistake() -> None:
+    for line in ("--freeze image --image_net vit_b16", "--algorithm vat --net image --freeze text"):
+        resolve(parse(line.split()))

@@ -23,7 +23,7 @@ NAMES = {
     "--modality_dropout 0.3": "scrd modality_dropout=0.3",
     "--guard none --selection none": "scrd guard=none selection=none",
     "--algorithm fixmatch --threshold 0.8 --lr 0.1": "fixmatch threshold=0.8",
-    "--freeze image,text --plf code": "scrd freeze=image,text plf=code",
+    "--freeze image,text --image_weights none --text_weights none --plf code": "scrd freeze=image,text plf=code",
     "--scrd_variant released": "scrd_released",
 }
 
