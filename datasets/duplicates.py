@@ -7,6 +7,7 @@ or through others, get one group number, and a group never crosses a split.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
@@ -162,11 +163,19 @@ def normalise_texts(texts: pa.Array) -> pa.Array:
 
 def text_keys(store: PostStore) -> Pairs:
     """64-bit digests (M,) of the normalised texts that are long enough, and their rows (M,)."""
+    return _keys(map(normalise_texts, store.chunks("text")))
+
+
+def given_keys(store: PostStore) -> Pairs:
+    """64-bit digests (M,) of the names of the groups that the reader gave, as the tweet's id, and their rows (M,)."""
+    return _keys(store.chunks("given_group"))
+
+
+def _keys(chunks: Iterable[pa.Array]) -> Pairs:
     keys, rows, start = [], [], 0
-    for chunk in store.chunks("text"):
-        texts = normalise_texts(chunk)
+    for texts in chunks:
         rows.append(start + np.flatnonzero(pc.is_valid(texts).to_numpy(zero_copy_only=False)))
         known = texts.drop_null().to_pylist()
         keys.append(np.fromiter((digest(text.encode()) for text in known), np.uint64, len(known)))
-        start += len(chunk)
+        start += len(texts)
     return np.concatenate(keys), np.concatenate(rows)

@@ -3,7 +3,8 @@
 Serra et al., The Emotions of the Crowd, ECAI 2023, and the notebooks of its authors. Every photo has the label of its
 tweet's text as a teacher reads it, if the teacher is sure enough. Differences from the authors' way, on purpose: parts
 are drawn by group (tweet and near-duplicates) and not by image, balancing is seeded, and a merged variant is the union
-of its two sources' parts, so that no post is in the training part of one variant and the test part of its union.
+of its two sources' parts, so that no post is in the training part of one variant and the test part of its union. It
+lacks the posts whose near-duplicate from the other source is in another part.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.near_duplicates import groups_among
+from datasets.near_duplicates import groups_across, groups_among
+from datasets.neighbours import SearchOptions
 from datasets.posts import SENTIMENTS
 from datasets.seeds import generator
 from datasets.splits import draw_groups
@@ -66,6 +68,22 @@ class Chosen:
     def counts(self) -> np.ndarray:
         """(3, 3) posts by part and class."""
         return np.bincount(3 * self.part + self.label, minlength=9).reshape(3, 3)
+
+
+def merged(chosen: Sequence[Chosen]) -> list[Chosen]:
+    """The same posts of several stores without those that a near-duplicate over all stores has in another part.
+
+    Of each group the part with most of its posts keeps them; of equal ones test comes before validation and training.
+    """
+    group = groups_across([(one.store, one.rows) for one in chosen], SearchOptions())
+    part = np.concatenate([one.part for one in chosen])
+    counts = np.bincount(len(PARTS) * group + part, minlength=len(PARTS) * len(group)).reshape(-1, len(PARTS))
+    of_group = len(PARTS) - 1 - counts[:, ::-1].argmax(1)
+    stays = np.split(part == of_group[group], np.cumsum([len(one.rows) for one in chosen])[:-1])
+    return [
+        Chosen(one.store, one.rows[kept], one.label[kept], one.part[kept])
+        for one, kept in zip(chosen, stays, strict=True)
+    ]
 
 
 def teacher_labels(probabilities: np.ndarray, thresholds: Thresholds | None) -> np.ndarray:
