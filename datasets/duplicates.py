@@ -42,8 +42,16 @@ Pairs = tuple[np.ndarray, np.ndarray]
 
 def group_posts(store: PostStore) -> np.ndarray:
     """(N,) int64: the first row of each post's group; a post without duplicates is a group by itself."""
-    links = [*image_pairs(store), equal_pairs(*text_keys(store)), (np.arange(len(store)), store.given_group)]
-    return join(links, len(store))
+    return join([*image_pairs(store), *known_pairs(store)], len(store))
+
+
+def known_pairs(store: PostStore) -> list[Pairs]:
+    """Pairs of rows with the same text, with one group of the reader, and of a group in the store they came from."""
+    every = np.arange(len(store))
+    links = [equal_pairs(*text_keys(store)), (every, store.given_group)]
+    if "linked_group" in store.columns:
+        links.append(equal_pairs(*_keys(store.chunks("linked_group"))))
+    return links
 
 
 def image_pairs(store: PostStore) -> list[Pairs]:

@@ -113,6 +113,8 @@ def _write_posts(
                 image_label=post.image_label,
                 split=_split_of(post, split),
                 group=post.group,
+                linked_group=post.linked_group,
+                of_benchmark=post.of_benchmark,
                 image_hash=image.hash if image else None,
                 thumbnail=image.thumbnail if image else None,
                 teacher=post.teacher,
@@ -310,7 +312,7 @@ def _key(
     room = Path(__file__).parent
     code = [
         room / f"{name}.py"
-        for name in ("store", "images", "thumbnails", "text", "ingest", "duplicates", "posts", "tweets")
+        for name in ("store", "store_writer", "images", "thumbnails", "text", "ingest", "duplicates", "posts", "tweets")
     ]
     if places:
         code += sorted((room / "readers").glob("*.py"))

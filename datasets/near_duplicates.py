@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from datasets.duplicates import Pairs, digest, equal_pairs, given_keys, join, text_keys
+from datasets.duplicates import Pairs, digest, equal_pairs, given_keys, join, known_pairs, text_keys
 from datasets.image_vectors import EncoderFeatures, Looks
 from datasets.neighbours import SearchOptions, Vectors, blocks, build_index, neighbours
 from datasets.store import PostStore, set_columns
@@ -174,10 +174,8 @@ def rows_of_benchmark(
 
 
 def write_groups(store: PostStore, image_group: np.ndarray, of_benchmark: np.ndarray) -> PostStore:
-    """Write the columns into the store; `group` joins pictures, equal texts and the reader's groups."""
-    every = np.arange(len(store))
-    links = [(every, image_group), equal_pairs(*text_keys(store)), (every, store.given_group)]
-    group = join(links, len(store))
+    """Write the columns into the store; `group` joins pictures, equal texts and the groups that were known."""
+    group = join([(np.arange(len(store)), image_group), *known_pairs(store)], len(store))
     set_columns(store.path, image_group=image_group, of_benchmark=of_benchmark, group=group)
     return PostStore(store.path)
 
