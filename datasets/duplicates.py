@@ -50,7 +50,7 @@ def known_pairs(store: PostStore) -> list[Pairs]:
     every = np.arange(len(store))
     links = [equal_pairs(*text_keys(store)), (every, store.given_group)]
     if "linked_group" in store.columns:
-        links.append(equal_pairs(*_keys(store.chunks("linked_group"))))
+        links.append(equal_pairs(*column_keys(store, "linked_group")))
     return links
 
 
@@ -174,9 +174,10 @@ def text_keys(store: PostStore) -> Pairs:
     return _keys(map(normalise_texts, store.chunks("text")))
 
 
-def given_keys(store: PostStore) -> Pairs:
-    """64-bit digests (M,) of the names of the groups that the reader gave, as the tweet's id, and their rows (M,)."""
-    return _keys(store.chunks("given_group"))
+def column_keys(store: PostStore, name: str) -> Pairs:
+    """64-bit digests (M,) of what there is in a column, as words that are not blank, and their rows (M,)."""
+    words = (chunk.cast(pa.string()) for chunk in store.chunks(name))
+    return _keys(pc.if_else(pc.equal(some, ""), pa.scalar(None, pa.string()), some) for some in words)
 
 
 def _keys(chunks: Iterable[pa.Array]) -> Pairs:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from datasets.duplicates import Pairs, digest, equal_pairs, given_keys, join, known_pairs, text_keys
+from datasets.duplicates import Pairs, column_keys, digest, equal_pairs, join, known_pairs, text_keys
 from datasets.image_vectors import EncoderFeatures, Looks
 from datasets.neighbours import SearchOptions, Vectors, blocks, build_index, neighbours
 from datasets.store import PostStore, set_columns
@@ -216,7 +216,8 @@ def groups_across(chosen: Sequence[tuple[PostStore, np.ndarray]], options: Searc
         looks.append(_Chosen(look, np.flatnonzero(is_chosen)))
         seen.append(position[look.rows[is_chosen]])
         lone = _flat_images(store, look.rows)
-        keys.append([_at(pairs, position) for pairs in (text_keys(store), given_keys(store), lone)])
+        of_kinds = text_keys(store), column_keys(store, "given_group"), lone
+        keys.append([_at(pairs, position) for pairs in of_kinds])
         count += len(rows)
     for of_kind in zip(*keys, strict=True):
         key, place = (np.concatenate(side) for side in zip(*of_kind, strict=True))

@@ -220,7 +220,7 @@ class PostStore:
         return pa.chunked_array(self.chunks(name)).to_numpy()
 
     def strings(self, name: str, rows: Sequence[int] | np.ndarray) -> list[str]:
-        """The texts that a column of ingest has in these rows, "" where there is none."""
+        """What a column of ingest has in these rows, as words, "" where there is nothing."""
         rows = np.asarray(rows, np.int64)
         assert rows.size == 0 or (rows.min() >= 0 and rows.max() < len(self)), "row out of range"
         batches = np.searchsorted(self._stops, rows, side="right")
@@ -231,7 +231,7 @@ class PostStore:
             if name not in batch.schema.names:
                 continue
             offsets = rows[part] - (self._stops[batches[part[0]]] - batch.num_rows)
-            values[part] = pc.fill_null(batch.column(name).take(pa.array(offsets)), "").to_pylist()
+            values[part] = pc.fill_null(batch.column(name).take(pa.array(offsets)).cast(pa.string()), "").to_pylist()
         return values.tolist()
 
     def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
