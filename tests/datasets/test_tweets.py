@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tracemalloc
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -120,6 +121,36 @@ def test_packed_files_and_one_cut_short(tmp_path):
     refused = [post for post in posts if post.refused]
     assert [post.refused for post in refused] == ["malformed JSON", "cannot be read on (EOFError)"]
     assert 500 < len(posts) - len(refused) < 1000
+
+
+def test_a_packed_file_that_is_damaged_within_is_refused_from_there_on(tmp_path):
+    lines = b"".join(json.dumps(api(number)).encode() + b"\n" for number in range(400))
+    packer = zlib.compressobj(wbits=31)
+    packed = packer.compress(lines) + packer.flush(zlib.Z_FULL_FLUSH)
+    (tmp_path / "a.jsonl.gz").write_bytes(packed + b"\xff" * 40)  # a block of a kind that there is not
+    (tmp_path / "b.jsonl").write_text(json.dumps(api(900)) + "\n")
+    *posts, refused, last = read(tmp_path)
+    assert refused.refused == "cannot be read on (error)"
+    assert last.id == "1531700000000000900-0"
+    assert 10 < len(posts) <= 400
+    assert not twitter_v2.TwitterV2.recognises(write_bytes(tmp_path / "c.jsonl.gz", packed[:10] + b"\xff" * 40))
+
+
+def write_bytes(file: Path, content: bytes) -> Path:
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("broken", [{"type": "photo"}, "3_21", {"media_key": ["3_21"], "type": "photo"}, None])
+def test_a_broken_medium_costs_only_the_tweets_that_refer_to_it(broken, tmp_path):
+    first, second = api(1), api(2)
+    media = [*first["includes"]["media"], second["includes"]["media"][0], broken]
+    folder = crawl(tmp_path / "c", {"data": [first["data"], second["data"]], "includes": {"media": media}})
+    assert [(post.id, post.refused) for post in read(folder)] == [("1531700000000000001-0", None)]
+    assert [post.id[-3:] for post in read(folder, photos_only=False)] == ["1-0", "002"]
+    for includes in (None, [], {"media": None}):
+        folder = crawl(tmp_path / "c", {"data": [first["data"]], "includes": includes})
+        assert [post.id[-3:] for post in read(folder, photos_only=False)] == ["001"]
 
 
 def test_memory_does_not_grow_with_the_crawl(tmp_path):
