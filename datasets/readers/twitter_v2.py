@@ -97,6 +97,7 @@ class TwitterV2(Reader):
     name = "twitter_v2"
     needs = f"Twitter API v2 JSON lines ({' '.join(SUFFIXES)}) with data and includes, and the photos beside"
     classes = SENTIMENTS
+    rules = ("tweet_language", "min_words", "original_tweets", "photos_only")
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

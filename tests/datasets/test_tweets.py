@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from datasets import readers
-from datasets.options import CrawlOptions
+from datasets.ingest import ingest, open_source
+from datasets.options import CrawlOptions, DataOptions
 from datasets.posts import Post
 from datasets.readers import ReaderOptions, twitter_v2
 from datasets.text_predictions import FILE, TextPredictions
@@ -245,6 +246,38 @@ def test_unsafe_paths():
     assert [path for path in ("a/b.jpg", "a..b.jpg", "./a") if not is_inside(path)] == []
     unsafe = ("/a", "../a", "a/../../b", "..\\a", "C:/a", "\\a", "", " ")
     assert [path for path in unsafe if is_inside(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (
+            {"min_words": 3},
+            r"--min_words 3 is a rule .* --dataset table does not know, by which .*p\.csv is read: leave",
+        ),
+        ({"tweet_language": ""}, "--tweet_language '' is a rule .* --dataset table"),
+        ({"photos_only": False}, r"--no_photos_only is a rule .* \(rules that it knows: none\)"),
+    ],
+)
+def test_a_rule_that_a_reader_does_not_know_is_refused(rules, message, tmp_path):
+    (tmp_path / "p.csv").write_text("id,text,label\n1,a,neutral\n")
+    posts, _ = open_source(tmp_path / "p.csv", DataOptions(), crawl=CrawlOptions())
+    assert len(list(posts)) == 1
+    with pytest.raises(ValueError, match=message):
+        open_source(tmp_path / "p.csv", DataOptions(), crawl=CrawlOptions(**rules))
+
+
+def test_crawls_and_stores_are_asked_for_their_own_rules(tmp_path):
+    everything = CrawlOptions(tweet_language="", min_words=0, original_tweets=False, photos_only=False)
+    posts, _ = open_source(crawl(tmp_path / "c", api(1, lang="it", photos=0)), DataOptions(), crawl=everything)
+    assert len(list(posts)) == 1
+    folder = tables(tmp_path / "t")
+    with pytest.raises(ValueError, match=r"--no_original_tweets .* t4sa_crawl .* knows: --min_words, --photos_only\)"):
+        open_source(folder, DataOptions(), crawl=CrawlOptions(min_words=0, original_tweets=False))
+    open_source(folder, DataOptions(), crawl=CrawlOptions(min_words=0, photos_only=False))
+    store = ingest([([Post("1", "a")], None)], tmp_path / "s")
+    with pytest.raises(ValueError, match=r"--min_words 0 is a rule .* --dataset store does not"):
+        open_source(store.path, DataOptions(), crawl=CrawlOptions(min_words=0))
 
 
 def test_rules_are_checked():
