@@ -70,6 +70,12 @@ class Distillation(Algorithm):
                 raise ValueError(
                     f"--teacher_thresholds {self.teacher_thresholds!r} must be numbers from 0 up with commas between"
                 )
+            if self.distillation_target != "hard" and self.teacher_thresholds != type(self).teacher_thresholds:
+                raise ValueError(
+                    f"--teacher_thresholds {self.teacher_thresholds} chooses among hard targets, and "
+                    f"--distillation_target is {self.distillation_target}: leave it out, or give "
+                    "--distillation_target hard"
+                )
             self.check_above_zero("teacher_temperature")
             if not 0 <= self.label_smoothing < 1:
                 raise ValueError(f"--label_smoothing {self.label_smoothing} must be from 0 up, and below 1")

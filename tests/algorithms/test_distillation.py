@@ -184,6 +184,8 @@ def test_the_net_learns_what_the_teacher_says():
 @pytest.mark.parametrize(("options", "sentence"), [
     ({"teacher_thresholds": "0.7,high"}, "--teacher_thresholds '0.7,high' must be numbers"),
     ({"teacher_thresholds": "-1"}, "--teacher_thresholds"),
+    ({"teacher_thresholds": "0.6"}, "--teacher_thresholds 0.6 chooses among hard .* is weighted: leave it out"),
+    ({"teacher_thresholds": "0", "distillation_target": "soft"}, "--teacher_thresholds 0 chooses .* is soft"),
     ({"teacher_thresholds": "0.5,0.6", "distillation_target": "hard"}, "has 2 numbers for 3 classes"),
     ({"label_smoothing": 1.0}, "--label_smoothing 1.0"),
     ({"teacher_temperature": 0.0}, "--teacher_temperature 0.0"),
