@@ -223,8 +223,11 @@ def test_a_missing_table_or_header_is_named(tmp_path):
     ("content", "message"),
     [
         ("TWID,NEG,NEU\n1,0,1\n", r"p\.csv is no table .* columns TWID,NEG,NEU,POS"),
-        ("TWID,NEG,NEU,POS\n1,0,x,1\n", r"p\.csv is no table"),
-        ("TWID,NEG,NEU,POS\n1,0,2,1\n", r"p\.csv holds numbers that are no probabilities"),
+        ("TWID,NEG,NEU,POS\n1,,,\n\n1,0,x,1\n", r"p\.csv, line 4, is no table .* invalid value 'x'"),
+        ("TWID,NEG,NEU,POS\n1,0,1\n", r"p\.csv, line 2, is no table .* got 3"),
+        ("TWID,NEG,NEU,POS\n1,,,\n\n1,0,2,1\n", r"p\.csv, line 4, holds numbers that are no .* \[0\.0, 2\.0, 1\.0\]"),
+        ("TWID,NEG,NEU,POS\n1,-1,0.5,0.5\n", r"p\.csv, line 2, holds numbers"),
+        ("TWID,NEG,NEU,POS\n1,inf,0,0\n", r"p\.csv, line 2, holds numbers"),
         ("", r"p\.csv is no table"),
     ],
 )
@@ -240,6 +243,15 @@ def test_predictions_are_found_by_tweet(tmp_path):
     assert len(predictions) == 3
     found = predictions.of(np.array([5, 3, 9, 1, 100]))
     assert found.tolist() == [[0, 0, 1], [0, 0, 0], [0.5, 0.25, 0.25], [0, 0, 0], [0, 0, 0]]
+
+
+def test_blank_rows_of_predictions_are_dropped_and_counted(tmp_path, capsys):
+    rows = ["1,0.5,0.25,0.25", "2,,,", "3,nan,NaN,nan", ",1,0,0", "4,0.5,,0.5", "5,-1,-1,-1", "", "6,0,0,1"]
+    (tmp_path / "p.csv").write_text("TWID,NEG,NEU,POS\n" + "\n".join(rows) + "\n")
+    predictions = TextPredictions(tmp_path / "p.csv")
+    assert "p.csv: 4 of 7 rows are dropped, because they have a blank or NaN" in capsys.readouterr().out
+    assert len(predictions) == 2
+    assert predictions.of(np.arange(7)).sum(1).tolist() == [0, 1, 0, 0, 0, 0, 1]
 
 
 def test_unsafe_paths():
