@@ -32,6 +32,8 @@ class TextPredictions:
             answers.append(np.stack(columns[1:], axis=1).astype(np.float32))
             _check(Path(file), answers[-1], rows + np.flatnonzero(~blank))
             rows, dropped = rows + len(blank), dropped + int(blank.sum())
+        if not rows:
+            raise ValueError(f"{file} holds no prediction: rows should follow the columns {','.join(COLUMNS)}")
         if dropped:
             print(f"{file}: {dropped:,} of {rows:,} rows are dropped, because they have a blank or NaN")
         identifiers, probabilities = np.concatenate(ids), np.concatenate(answers)

@@ -164,13 +164,18 @@ class VariantSource:
         if variant.labels == "own":
             order = np.array([*(SENTIMENTS.index(name) for name in self._own_classes()), -1])
             label = order[self.store.label]
+            lacking = ""
         else:
-            label = teacher_labels(probabilities_of(self.store, self._predictions), thresholds)
+            probabilities = probabilities_of(self.store, self._predictions)
+            label = teacher_labels(probabilities, thresholds)
+            lacking = self._lacking(label, probabilities, thresholds)
         rows = np.flatnonzero(self._usable & (label >= 0))
         if variant.balanced:
             rows = rows[undersample(label[rows], self._seed)]
         if not len(rows):
-            raise ValueError(f"{self.store.path} has no photo for {variant.name}: its thresholds leave none")
+            raise ValueError(f"{self.store.path} has no photo for {variant.name}: its thresholds leave none{lacking}")
+        if lacking:
+            warnings.warn(f"{variant.name} lacks a class, because its thresholds leave no photo{lacking}", stacklevel=2)
         published = self.store.split[rows]
         if variant.labels == "own" and (published > 0).all():
             part = published.astype(np.int64) - 1
@@ -182,6 +187,17 @@ class VariantSource:
                 f"{variant.name} has an empty part: its photos are too few, or too many share a group", stacklevel=2
             )
         return chosen
+
+    def _lacking(self, label: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds | None) -> str:
+        """The classes that no usable photo has, with how sure of them the teacher ever is; "" where all have some."""
+        answers = probabilities[self._usable]
+        best = answers.max(0) if len(answers) else np.zeros(3)
+        lost = [
+            f"{name} (the teacher gives it {best[number]:.3f} at most, and the threshold is {least:g})"
+            for number, (name, least) in enumerate(zip(SENTIMENTS, thresholds or (0.0,) * 3, strict=True))
+            if not (label[self._usable] == number).any()
+        ]
+        return f" of the class {', '.join(lost)}" if lost else ""
 
     def _own_classes(self) -> Sequence[str]:
         if not set(self.store.classes) <= set(SENTIMENTS):

@@ -229,6 +229,7 @@ def test_a_missing_table_or_header_is_named(tmp_path):
         ("TWID,NEG,NEU,POS\n1,-1,0.5,0.5\n", r"p\.csv, line 2, holds numbers"),
         ("TWID,NEG,NEU,POS\n1,inf,0,0\n", r"p\.csv, line 2, holds numbers"),
         ("", r"p\.csv is no table"),
+        ("TWID,NEG,NEU,POS\n", r"p\.csv holds no prediction"),
     ],
 )
 def test_predictions_that_cannot_be_read(content, message, tmp_path):

@@ -128,8 +128,18 @@ def test_what_a_variant_leaves_out(crawl):
     assert sorted(set(range(POSTS)) - set(everything.rows.tolist())) == [7, 8, 21, 30]
     kept = VariantSource(crawl, None, 42, keep_duplicates=True).choose(OF["unb_T4SA2.0"], (0.0, 0.0, 0.0))
     assert 21 in kept.rows
-    with pytest.raises(ValueError, match=r"no photo for unb_T4SA2\.0: its thresholds leave none"):
+    with pytest.raises(ValueError, match=r"no photo for unb_T4SA2\.0: its thresholds leave none of the class negative"):
         source.choose(OF["unb_T4SA2.0"], (0.99, 0.99, 0.99))
+
+
+def test_a_class_that_the_thresholds_leave_no_photo_is_named(crawl):
+    source = VariantSource(crawl, None, 42)
+    sentence = r"of the class neutral \(the teacher gives it 0\.9\d\d at most, and the threshold is 0\.98\)"
+    with pytest.warns(UserWarning, match=rf"unb_T4SA2\.0 lacks a class, because .* leave no photo {sentence}"):
+        chosen = source.choose(OF["unb_T4SA2.0"], (0.6, 0.98, 0.6))
+    assert set(chosen.label.tolist()) == {0, 2}
+    with pytest.raises(ValueError, match=rf"no photo for bal_T4SA2\.0: its thresholds leave none {sentence}"):
+        source.choose(OF["bal_T4SA2.0"], (0.6, 0.98, 0.6))
 
 
 def test_photos_of_one_tweet_and_one_picture_are_in_one_part(crawl):
@@ -141,6 +151,7 @@ def test_photos_of_one_tweet_and_one_picture_are_in_one_part(crawl):
     assert set(part.values()) == {0, 1, 2}
 
 
+@pytest.mark.filterwarnings("ignore:unb_T4SA2.0 lacks a class")
 def test_left_out_posts_join_nothing(tmp_path):
     """A tweet with the photos 0 and 1, 0 a repeat of 2 and 1 of 3: 2 and 3 are in one group of the store, but apart."""
     posts = photos(9)
