@@ -38,7 +38,7 @@ class TextPredictions:
             print(f"{file}: {dropped:,} of {rows:,} rows are dropped, because they have a blank or NaN")
         identifiers, probabilities = np.concatenate(ids), np.concatenate(answers)
         order = np.argsort(identifiers, kind="stable")
-        order = order[(probabilities >= 0).all(1)[order]]
+        order = order[np.all(probabilities >= 0, axis=1)[order]]
         self._ids, self._probabilities = identifiers[order], probabilities[order]
 
     def __len__(self) -> int:
