@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -121,6 +121,12 @@ class Algorithm(nn.Module, ABC):
     def asks_teacher(cls, options: Any) -> str:
         """The flag by which, with these options, posts must have the probabilities of a text teacher; "" where they
         need not."""
+        return ""
+
+    @classmethod
+    def note_on_teacher(cls, options: Any, answers: Tensor, classes: Sequence[str]) -> str:
+        """What a person should know of the text teacher's `answers` (M, C) for the unlabelled posts, before these
+        options learn from them; "" for nothing."""
         return ""
 
     @property

@@ -6,6 +6,7 @@ configs/t4sa.yaml: hard labels of confident answers. Soft labels are Hinton, Vin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,6 +71,12 @@ class Distillation(Algorithm):
                 raise ValueError(
                     f"--teacher_thresholds {self.teacher_thresholds!r} must be numbers from 0 up with commas between"
                 )
+            if self.distillation_target != "hard" and self.teacher_thresholds != type(self).teacher_thresholds:
+                raise ValueError(
+                    f"--teacher_thresholds {self.teacher_thresholds} chooses among hard targets, and "
+                    f"--distillation_target is {self.distillation_target}: leave it out, or give "
+                    "--distillation_target hard"
+                )
             self.check_above_zero("teacher_temperature")
             if not 0 <= self.label_smoothing < 1:
                 raise ValueError(f"--label_smoothing {self.label_smoothing} must be from 0 up, and below 1")
@@ -80,21 +87,35 @@ class Distillation(Algorithm):
         clean = options.student_view == "clean"
         self.unlabelled_views = (options.student_view,)  # type: ignore[misc]
         self.labelled_views = ("clean" if clean else "weak",) if options.labelled_weight else ()  # type: ignore[misc]
-        thresholds = [float(word) for word in options.teacher_thresholds.split(",")]
-        if options.distillation_target == "hard" and len(thresholds) not in (1, self.num_classes):
-            raise ValueError(
-                f"--teacher_thresholds {options.teacher_thresholds} has {len(thresholds)} numbers for "
-                f"{self.num_classes} classes: give one for each, or one for all"
-            )
-        if len(thresholds) != self.num_classes:
-            thresholds = thresholds[:1] * self.num_classes
-        self.register_buffer("thresholds", torch.tensor(thresholds), persistent=False)
+        self.register_buffer("thresholds", class_thresholds(options, self.num_classes), persistent=False)
         self.register_buffer("answered", torch.ones(self.num_classes))
 
     @classmethod
     def asks_teacher(cls, options: Any) -> str:
         """See Algorithm."""
         return "--algorithm distillation"
+
+    @classmethod
+    def note_on_teacher(cls, options: Any, answers: Tensor, classes: Sequence[str]) -> str:
+        """See Algorithm. Of hard targets, the classes that no post has: the lexicon, say, is hardly ever sure enough.
+
+        Not where --align changes the answers on the way.
+        """
+        if options.distillation_target != "hard" or options.align != "none":
+            return ""
+        probabilities = _softened(answers[answers.sum(dim=1) > 0], options.teacher_temperature)
+        label = first_largest(probabilities)
+        thresholds = class_thresholds(options, len(classes))
+        is_target = probabilities.amax(dim=1) > thresholds[label]
+        lacking = [
+            f"{name} (which it gives {probabilities[:, number].max() if len(label) else 0:.3f} at most, and its "
+            f"threshold is {thresholds[number]:g})"
+            for number, name in enumerate(classes)
+            if not (is_target & (label == number)).any()
+        ]
+        if not lacking:
+            return ""
+        return f"no unlabelled post has from the teacher the class {', '.join(lacking)}: lower --teacher_thresholds"
 
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
@@ -115,8 +136,7 @@ class Distillation(Algorithm):
         if said is None:
             said = torch.zeros(len(batch), classes, device=batch.index.device)
         spoke = said.sum(dim=1) > 0
-        # as it is at 1: a threshold is met by the very number that the teacher gave
-        probabilities = said if options.teacher_temperature == 1 else sharpen(said, options.teacher_temperature)
+        probabilities = _softened(said, options.teacher_temperature)
         if self.alignment is not None:  # which must not take silence for an answer
             usual = self.alignment.mean_prediction
             probabilities = self.alignment(torch.where(spoke.unsqueeze(1), probabilities, usual))
@@ -132,6 +152,23 @@ class Distillation(Algorithm):
             self.answered.add_((target * weight.unsqueeze(1)).sum(dim=0))
             weight = weight * (target @ (self.answered.mean() / self.answered))
         return smooth(target, options.label_smoothing), PseudoLabels(probabilities, confidence, label, weight)
+
+
+def class_thresholds(options: Any, num_classes: int) -> Tensor:
+    """(C,) --teacher_thresholds, one number standing for all classes. Raises ValueError where hard targets need more or
+    fewer."""
+    thresholds = [float(word) for word in options.teacher_thresholds.split(",")]
+    if options.distillation_target == "hard" and len(thresholds) not in (1, num_classes):
+        raise ValueError(
+            f"--teacher_thresholds {options.teacher_thresholds} has {len(thresholds)} numbers for "
+            f"{num_classes} classes: give one for each, or one for all"
+        )
+    return torch.tensor(thresholds if len(thresholds) == num_classes else thresholds[:1] * num_classes)
+
+
+def _softened(said: Tensor, temperature: float) -> Tensor:
+    """(B, C); as they are at 1: a threshold is met by the very number that the teacher gave."""
+    return said if temperature == 1 else sharpen(said, temperature)
 
 
 def first_largest(probabilities: Tensor) -> Tensor:

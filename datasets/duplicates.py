@@ -7,6 +7,7 @@ or through others, get one group number, and a group never crosses a split.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
@@ -41,8 +42,16 @@ Pairs = tuple[np.ndarray, np.ndarray]
 
 def group_posts(store: PostStore) -> np.ndarray:
     """(N,) int64: the first row of each post's group; a post without duplicates is a group by itself."""
-    links = [*image_pairs(store), equal_pairs(*text_keys(store)), (np.arange(len(store)), store.given_group)]
-    return join(links, len(store))
+    return join([*image_pairs(store), *known_pairs(store)], len(store))
+
+
+def known_pairs(store: PostStore) -> list[Pairs]:
+    """Pairs of rows with the same text, with one group of the reader, and of a group in the store they came from."""
+    every = np.arange(len(store))
+    links = [equal_pairs(*text_keys(store)), (every, store.given_group)]
+    if "linked_group" in store.columns:
+        links.append(equal_pairs(*column_keys(store, "linked_group")))
+    return links
 
 
 def image_pairs(store: PostStore) -> list[Pairs]:
@@ -162,11 +171,20 @@ def normalise_texts(texts: pa.Array) -> pa.Array:
 
 def text_keys(store: PostStore) -> Pairs:
     """64-bit digests (M,) of the normalised texts that are long enough, and their rows (M,)."""
+    return _keys(map(normalise_texts, store.chunks("text")))
+
+
+def column_keys(store: PostStore, name: str) -> Pairs:
+    """64-bit digests (M,) of what there is in a column, as words that are not blank, and their rows (M,)."""
+    words = (chunk.cast(pa.string()) for chunk in store.chunks(name))
+    return _keys(pc.if_else(pc.equal(some, ""), pa.scalar(None, pa.string()), some) for some in words)
+
+
+def _keys(chunks: Iterable[pa.Array]) -> Pairs:
     keys, rows, start = [], [], 0
-    for chunk in store.chunks("text"):
-        texts = normalise_texts(chunk)
+    for texts in chunks:
         rows.append(start + np.flatnonzero(pc.is_valid(texts).to_numpy(zero_copy_only=False)))
         known = texts.drop_null().to_pylist()
         keys.append(np.fromiter((digest(text.encode()) for text in known), np.uint64, len(known)))
-        start += len(chunk)
+        start += len(texts)
     return np.concatenate(keys), np.concatenate(rows)

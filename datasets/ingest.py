@@ -113,6 +113,8 @@ def _write_posts(
                 image_label=post.image_label,
                 split=_split_of(post, split),
                 group=post.group,
+                linked_group=post.linked_group,
+                of_benchmark=post.of_benchmark,
                 image_hash=image.hash if image else None,
                 thumbnail=image.thumbnail if image else None,
                 teacher=post.teacher,
@@ -173,10 +175,11 @@ def open_source(
     """The posts at `path` in whatever layout, and their classes (None: those that the labels name).
 
     The layout is --dataset or the one that recognises the path; a post store is read too. `crawl` says which tweets of
-    a crawl are kept. Raises ValueError as readers do.
+    a crawl are kept. Raises ValueError as readers do, and for a rule that the reader would not go by.
     """
     path = Path(path)
     layout = _layout(path, options)
+    _check_rules(path, layout, crawl or CrawlOptions())
     if layout is None:
         store = PostStore(path)
         return store.posts(), store.classes
@@ -184,6 +187,20 @@ def open_source(
     reader = layout()
     reading = ReaderOptions(*columns, labels_needed=labels_needed, crawl=crawl or CrawlOptions())
     return reader.read(path, reading), reader.classes
+
+
+def _check_rules(path: Path, layout: type[Reader] | None, crawl: CrawlOptions) -> None:
+    """Raise ValueError for a rule, other than by default, that nothing in what reads the posts goes by."""
+    known = layout.rules if layout else ()
+    for name, usual in asdict(CrawlOptions()).items():
+        given = getattr(crawl, name)
+        if given != usual and name not in known:
+            flag = f"--no_{name}" if given is False else f"--{name} {given!r}"
+            its_own = ", ".join(f"--{rule}" for rule in known) or "none"
+            raise ValueError(
+                f"{flag} is a rule for the tweets of a crawl that --dataset {layout.name if layout else 'store'} does "
+                f"not know, by which {path} is read: leave it out (rules that it knows: {its_own})"
+            )
 
 
 def _layout(path: Path, options: DataOptions) -> type[Reader] | None:
@@ -310,7 +327,7 @@ def _key(
     room = Path(__file__).parent
     code = [
         room / f"{name}.py"
-        for name in ("store", "images", "thumbnails", "text", "ingest", "duplicates", "posts", "tweets")
+        for name in ("store", "store_writer", "images", "thumbnails", "text", "ingest", "duplicates", "posts", "tweets")
     ]
     if places:
         code += sorted((room / "readers").glob("*.py"))

@@ -7,13 +7,13 @@ equal texts and the reader's groups. `of_benchmark`: the post's picture is in a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from datasets.duplicates import Pairs, digest, equal_pairs, join, text_keys
+from datasets.duplicates import Pairs, column_keys, digest, equal_pairs, join, known_pairs, text_keys
 from datasets.image_vectors import EncoderFeatures, Looks
 from datasets.neighbours import SearchOptions, Vectors, blocks, build_index, neighbours
 from datasets.store import PostStore, set_columns
@@ -35,6 +35,27 @@ class _Chosen:
     def at(self, positions: np.ndarray) -> np.ndarray:
         """(B, D) float32."""
         return self._vectors.at(self._positions[positions])
+
+
+class _Joined:
+    """Vectors of one width, one lot after the other."""
+
+    def __init__(self, lots: Sequence[Vectors]) -> None:
+        self._lots, self.width = lots, lots[0].width
+        self._stops = np.cumsum([len(lot) for lot in lots])
+
+    def __len__(self) -> int:
+        return int(self._stops[-1])
+
+    def at(self, positions: np.ndarray) -> np.ndarray:
+        """(B, D) float32."""
+        found = np.zeros((len(positions), self.width), np.float32)
+        of_lot = np.searchsorted(self._stops, positions, side="right")
+        for number in np.unique(of_lot):
+            here = of_lot == number
+            lot = self._lots[number]
+            found[here] = lot.at(positions[here] - (self._stops[number] - len(lot)))
+        return found
 
 
 def equal_vectors(vectors: Vectors) -> np.ndarray:
@@ -153,10 +174,8 @@ def rows_of_benchmark(
 
 
 def write_groups(store: PostStore, image_group: np.ndarray, of_benchmark: np.ndarray) -> PostStore:
-    """Write the columns into the store; `group` joins pictures, equal texts and the reader's groups."""
-    every = np.arange(len(store))
-    links = [(every, image_group), equal_pairs(*text_keys(store)), (every, store.given_group)]
-    group = join(links, len(store))
+    """Write the columns into the store; `group` joins pictures, equal texts and the groups that were known."""
+    group = join([(np.arange(len(store)), image_group), *known_pairs(store)], len(store))
     set_columns(store.path, image_group=image_group, of_benchmark=of_benchmark, group=group)
     return PostStore(store.path)
 
@@ -167,14 +186,52 @@ def groups_among(store: PostStore, rows: np.ndarray) -> np.ndarray:
     Only through one another: two photos that only a left out post joins may be in different parts. In a whole crawl the
     tweets of several photos join most pictures that are shared often to a single group.
     """
-    keys, of_text = text_keys(store)
     positions = np.full(len(store), -1)
     positions[rows] = np.arange(len(rows))
-    here = positions[of_text] >= 0
-    links = [equal_pairs(keys[here], positions[of_text[here]])]
+    links = [equal_pairs(*_at(text_keys(store), positions))]
     pictures = [store.column("image_group")] if "image_group" in store.columns else []
     links += [equal_pairs(column[rows], np.arange(len(rows))) for column in (store.given_group, *pictures)]
     return join(links, len(rows))
+
+
+def groups_across(chosen: Sequence[tuple[PostStore, np.ndarray]], options: SearchOptions) -> np.ndarray:
+    """(M,) int64: the first position among the chosen rows of several stores that each is linked to.
+
+    Positions count the rows of the first store, then those of the next. Linked are those of one picture by its look,
+    one text or one group of the reader by its name (a tweet), whichever store they are in, directly or through others.
+    """
+    links: list[Pairs] = []
+    keys: list[list[Pairs]] = []
+    looks: list[Vectors] = []
+    seen: list[np.ndarray] = []
+    count = 0
+    for store, rows in chosen:
+        position = np.full(len(store), -1)
+        position[rows] = np.arange(count, count + len(rows))
+        links.append((position[rows], position[rows]))
+        if "image_group" in store.columns:
+            links.append(equal_pairs(store.column("image_group")[rows], position[rows]))
+        look = Looks(store)
+        is_chosen = position[look.rows] >= 0
+        looks.append(_Chosen(look, np.flatnonzero(is_chosen)))
+        seen.append(position[look.rows[is_chosen]])
+        lone = _flat_images(store, look.rows)
+        of_kinds = text_keys(store), column_keys(store, "given_group"), lone
+        keys.append([_at(pairs, position) for pairs in of_kinds])
+        count += len(rows)
+    for of_kind in zip(*keys, strict=True):
+        key, place = (np.concatenate(side) for side in zip(*of_kind, strict=True))
+        links.append(equal_pairs(key, place))
+    positions = np.concatenate(seen)
+    links.append((positions, positions[near_groups(_Joined(looks), Looks.threshold, options)]))
+    return join(links, count)
+
+
+def _at(pairs: Pairs, position: np.ndarray) -> Pairs:
+    """The keys of those rows that have a position, with it instead of the row."""
+    keys, rows = pairs
+    there = position[rows] >= 0
+    return keys[there], position[rows[there]]
 
 
 def listed(image_group: np.ndarray) -> Iterator[np.ndarray]:

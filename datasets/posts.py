@@ -15,7 +15,9 @@ class Post:
     """One post before ingest. Labels are class names, None where nobody gave one.
 
     `image` is a file or encoded bytes (any format Pillow reads), None where the post has no image.
+    `group` is the layout's own (a tweet), `linked_group` what another store had joined; neither ever crosses a split.
     `split` is the published one ("train", "validation" or "test") where the layout has it.
+    `of_benchmark` says whether its picture is in a benchmark, None where nobody looked.
     `extra` goes into the store as columns of the same name (strings, numbers, booleans).
     `refused` says why a broken record of a crawl or benchmark is no post: ingest lists it in quarantine.csv.
     """
@@ -29,6 +31,8 @@ class Post:
     teacher: tuple[float, ...] | None = None
     paraphrase: str | None = None
     group: str | None = None
+    linked_group: str | None = None
     split: str | None = None
+    of_benchmark: bool | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
     refused: str | None = None

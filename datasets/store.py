@@ -22,7 +22,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.posts import SENTIMENTS, Post
-from datasets.store_format import CORE, FORMAT, LABELS, RESERVED, SPLITS, column_as, is_store, order_classes, write_file
+from datasets.store_format import (
+    CORE,
+    FORMAT,
+    LABELS,
+    OPTIONAL,
+    REPLACED,
+    RESERVED,
+    SPLITS,
+    column_as,
+    is_store,
+    order_classes,
+    write_file,
+)
 from datasets.store_writer import StoreWriter
 
 __all__ = [
@@ -159,8 +171,12 @@ class PostStore:
     @cached_property
     def of_benchmark(self) -> np.ndarray:
         """(N,) bool: posts whose picture a benchmark has, where scripts/find_duplicates.py looked for them."""
-        known = "of_benchmark" in self._added
-        return self._added_column("of_benchmark").astype(bool) if known else np.zeros(len(self), bool)
+        if "of_benchmark" in self._added:
+            return self._added_column("of_benchmark").astype(bool)
+        if "of_benchmark" not in self.columns:
+            return np.zeros(len(self), bool)
+        found = [pc.fill_null(chunk, False) for chunk in self.chunks("of_benchmark")]
+        return np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in found])
 
     @property
     def given_group(self) -> np.ndarray:
@@ -197,14 +213,14 @@ class PostStore:
 
         Raises ValueError for a name that there is not.
         """
-        if name in (*LABELS, "split", "teacher", "group") and name in (*self.columns, "group"):
+        if name in (*LABELS, "split", *REPLACED, "group") and name in (*self.columns, "group"):
             return getattr(self, name)
         if name in self._added:
             return self._added_column(name)
         return pa.chunked_array(self.chunks(name)).to_numpy()
 
     def strings(self, name: str, rows: Sequence[int] | np.ndarray) -> list[str]:
-        """The texts that a column of ingest has in these rows, "" where there is none."""
+        """What a column of ingest has in these rows, as words, "" where there is nothing."""
         rows = np.asarray(rows, np.int64)
         assert rows.size == 0 or (rows.min() >= 0 and rows.max() < len(self)), "row out of range"
         batches = np.searchsorted(self._stops, rows, side="right")
@@ -215,7 +231,7 @@ class PostStore:
             if name not in batch.schema.names:
                 continue
             offsets = rows[part] - (self._stops[batches[part[0]]] - batch.num_rows)
-            values[part] = pc.fill_null(batch.column(name).take(pa.array(offsets)), "").to_pylist()
+            values[part] = pc.fill_null(batch.column(name).take(pa.array(offsets)).cast(pa.string()), "").to_pylist()
         return values.tolist()
 
     def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
@@ -238,19 +254,48 @@ class PostStore:
         return batch.column("image")[int(row) - int(self._stops[index]) + batch.num_rows].as_py()
 
     def posts(self) -> Iterator[Post]:
-        """The posts as a reader would yield them, to write them into another store."""
-        own = {*CORE.names, "teacher", "paraphrase", "thumbnail"}
+        """The posts as a reader would yield them, to write them into another store.
+
+        What was added to the store comes along: the teacher's answers, which posts are of a benchmark and plain columns
+        of numbers. Of row numbers, which mean nothing elsewhere, `group` is given by name and `image_group` not at all.
+        """
+        own = {*CORE.names, "teacher", *OPTIONAL}
+        known = "of_benchmark" in self.columns
+        added = {name: self._added_column(name) for name in self._added if name not in (*RESERVED, "image_group")}
+        added = {name: values for name, values in added.items() if values.ndim == 1}
+        row_number = 0
         for batch in self._batches:
-            for row in batch.to_pylist():
+            here = slice(row_number, row_number + batch.num_rows)
+            row_number += batch.num_rows
+            teacher = None if self.teacher is None else self.teacher[here].tolist()
+            extra = {name: values[here].tolist() for name, values in added.items()}
+            of_benchmark, linked = self.of_benchmark[here].tolist(), self._linked_names(here)
+            for place, row in enumerate(batch.to_pylist()):
                 core = {name: row[name] for name in ("id", "text", "image", *LABELS)}
+                own_extra = {name: value for name, value in row.items() if name not in own}
                 yield Post(
                     **core,
-                    teacher=row.get("teacher"),
+                    teacher=None if teacher is None else teacher[place],
                     paraphrase=row.get("paraphrase"),
                     group=row["given_group"],
+                    linked_group=linked[place],
                     split=SPLITS[row["split"]],
-                    extra={name: value for name, value in row.items() if name not in own},
+                    of_benchmark=of_benchmark[place] if known else None,
+                    extra=own_extra | {name: values[place] for name, values in extra.items()},
                 )
+
+    def _linked_names(self, rows: slice) -> list[str | None]:
+        """The name of each row's group where near-duplicates were looked for, None where it is alone in it."""
+        number, is_lone = self._linked
+        start = self.fingerprint[:16]
+        pairs = zip(number[rows].tolist(), is_lone[rows].tolist(), strict=True)
+        return [None if lone else f"{start} {name}" for name, lone in pairs]
+
+    @cached_property
+    def _linked(self) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) number of each row's group, and (N,) bool whether nothing has to be said of it."""
+        _, number, count = np.unique(self.group, return_inverse=True, return_counts=True)
+        return number, (count[number] == 1) | ("group" not in self._added)
 
 
 def _read_about(path: Path) -> dict:
@@ -281,7 +326,8 @@ def _is_there(column: pa.Array) -> np.ndarray:
 
 
 def set_columns(path: Path | str, **columns: np.ndarray) -> None:
-    """Add numeric columns to a store, or replace ones so added (and `group`, `teacher`), without rewriting the posts.
+    """Add numeric columns to a store, or replace ones so added (and `group`, `teacher`, `of_benchmark`), without
+    rewriting the posts.
 
     Stores that are open already do not see them. Raises ValueError for a name that ingest wrote and the fingerprint
     covers, for what is no number, and for another number of rows.
@@ -290,7 +336,7 @@ def set_columns(path: Path | str, **columns: np.ndarray) -> None:
     folder = Path(path) / "columns"
     for name, values in columns.items():
         values = np.asarray(values)
-        if name in about["columns"] and name != "teacher":
+        if name in about["columns"] and name not in REPLACED:
             raise ValueError(f"{path}: column {name!r} was written at ingest; use another name")
         if len(values) != about["rows"]:
             raise ValueError(f"{path}: column {name!r} has {len(values):,} rows, the store {about['rows']:,}")

@@ -28,7 +28,13 @@ CORE = pa.schema(
         ("image_hash", pa.int64()),  # images.difference_hash, null where nobody computed it
     ]
 )
-RESERVED = (*CORE.names, "teacher", "paraphrase", "thumbnail", "group", "has_image", "has_text")
+OPTIONAL = {
+    "paraphrase": pa.string(), "thumbnail": pa.binary(), "linked_group": pa.string(), "of_benchmark": pa.bool_()
+}  # fmt: skip
+"""Columns that are there where any post has something in them, as the teacher's is."""
+RESERVED = (*CORE.names, "teacher", *OPTIONAL, "group", "has_image", "has_text")
+REPLACED = ("teacher", "of_benchmark")
+"""Columns of ingest that may be found anew and then replace what ingest wrote."""
 
 
 def order_classes(names: set[str]) -> tuple[str, ...]:

@@ -14,7 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.store_format import CORE, FORMAT, LABELS, RESERVED, SPLITS, column_as, is_store, order_classes, write_file
+from datasets.store_format import (
+    CORE,
+    FORMAT,
+    LABELS,
+    OPTIONAL,
+    RESERVED,
+    SPLITS,
+    column_as,
+    is_store,
+    order_classes,
+    write_file,
+)
 
 BATCH_ROWS = 8192
 BATCH_BYTES = 64 << 20
@@ -105,6 +116,8 @@ class StoreWriter:
         image_label: str | None = None,
         split: str | None = None,
         group: str | None = None,
+        linked_group: str | None = None,
+        of_benchmark: bool | None = None,
         image_hash: int | None = None,
         teacher: Sequence[float] | None = None,
         paraphrase: str | None = None,
@@ -119,7 +132,7 @@ class StoreWriter:
         if split not in SPLITS:
             raise ValueError(f"post {id}: the split is {split!r}, it can be {', '.join(SPLITS[1:])} or none")
         core = (id, text or None, image, label, text_label, image_label, SPLITS.index(split), group, image_hash)
-        self._rows.append((*core, teacher, paraphrase or None, thumbnail))
+        self._rows.append((*core, teacher, paraphrase or None, thumbnail, linked_group, of_benchmark))
         self._extras.append(extra)
         self._pending_bytes += 64 + len(text or "") + len(image or b"") + len(thumbnail or b"")
         if len(self._rows) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
@@ -145,14 +158,14 @@ class StoreWriter:
         """Turn the pending rows into one batch."""
         if not self._rows:
             return
-        *core, teacher, paraphrase, thumbnail = zip(*self._rows, strict=True)
+        values = list(zip(*self._rows, strict=True))
+        core, teacher, optional = values[: len(CORE)], values[len(CORE)], values[len(CORE) + 1 :]
         columns = {field.name: pa.array(values, field.type) for field, values in zip(CORE, core, strict=True)}
         if any(value is not None for value in teacher):
             columns["teacher"] = self._teacher(teacher)
-        if any(value is not None for value in paraphrase):
-            columns["paraphrase"] = pa.array(paraphrase, pa.string())
-        if any(value is not None for value in thumbnail):
-            columns["thumbnail"] = pa.array(thumbnail, pa.binary())
+        for (name, kind), said in zip(OPTIONAL.items(), optional, strict=True):
+            if any(value is not None for value in said):
+                columns[name] = pa.array(said, kind)
         for name in dict.fromkeys(name for extra in self._extras for name in extra):
             if name in RESERVED:
                 raise ValueError(f"an extra column of the posts is called {name!r}, which means something else here")

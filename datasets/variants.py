@@ -3,7 +3,8 @@
 Serra et al., The Emotions of the Crowd, ECAI 2023, and the notebooks of its authors. Every photo has the label of its
 tweet's text as a teacher reads it, if the teacher is sure enough. Differences from the authors' way, on purpose: parts
 are drawn by group (tweet and near-duplicates) and not by image, balancing is seeded, and a merged variant is the union
-of its two sources' parts, so that no post is in the training part of one variant and the test part of its union.
+of its two sources' parts, so that no post is in the training part of one variant and the test part of its union. It
+lacks the posts whose near-duplicate from the other source is in another part.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.near_duplicates import groups_among
+from datasets.near_duplicates import groups_across, groups_among
+from datasets.neighbours import SearchOptions
 from datasets.posts import SENTIMENTS
 from datasets.seeds import generator
 from datasets.splits import draw_groups
@@ -66,6 +68,22 @@ class Chosen:
     def counts(self) -> np.ndarray:
         """(3, 3) posts by part and class."""
         return np.bincount(3 * self.part + self.label, minlength=9).reshape(3, 3)
+
+
+def merged(chosen: Sequence[Chosen]) -> list[Chosen]:
+    """The same posts of several stores without those that a near-duplicate over all stores has in another part.
+
+    Of each group the part with most of its posts keeps them; of equal ones test comes before validation and training.
+    """
+    group = groups_across([(one.store, one.rows) for one in chosen], SearchOptions())
+    part = np.concatenate([one.part for one in chosen])
+    counts = np.bincount(len(PARTS) * group + part, minlength=len(PARTS) * len(group)).reshape(-1, len(PARTS))
+    of_group = len(PARTS) - 1 - counts[:, ::-1].argmax(1)
+    stays = np.split(part == of_group[group], np.cumsum([len(one.rows) for one in chosen])[:-1])
+    return [
+        Chosen(one.store, one.rows[kept], one.label[kept], one.part[kept])
+        for one, kept in zip(chosen, stays, strict=True)
+    ]
 
 
 def teacher_labels(probabilities: np.ndarray, thresholds: Thresholds | None) -> np.ndarray:
@@ -146,13 +164,18 @@ class VariantSource:
         if variant.labels == "own":
             order = np.array([*(SENTIMENTS.index(name) for name in self._own_classes()), -1])
             label = order[self.store.label]
+            lacking = ""
         else:
-            label = teacher_labels(probabilities_of(self.store, self._predictions), thresholds)
+            probabilities = probabilities_of(self.store, self._predictions)
+            label = teacher_labels(probabilities, thresholds)
+            lacking = self._lacking(label, probabilities, thresholds)
         rows = np.flatnonzero(self._usable & (label >= 0))
         if variant.balanced:
             rows = rows[undersample(label[rows], self._seed)]
         if not len(rows):
-            raise ValueError(f"{self.store.path} has no photo for {variant.name}: its thresholds leave none")
+            raise ValueError(f"{self.store.path} has no photo for {variant.name}: its thresholds leave none{lacking}")
+        if lacking:
+            warnings.warn(f"{variant.name} lacks a class, because its thresholds leave no photo{lacking}", stacklevel=2)
         published = self.store.split[rows]
         if variant.labels == "own" and (published > 0).all():
             part = published.astype(np.int64) - 1
@@ -164,6 +187,17 @@ class VariantSource:
                 f"{variant.name} has an empty part: its photos are too few, or too many share a group", stacklevel=2
             )
         return chosen
+
+    def _lacking(self, label: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds | None) -> str:
+        """The classes that no usable photo has, with how sure of them the teacher ever is; "" where all have some."""
+        answers = probabilities[self._usable]
+        best = answers.max(0) if len(answers) else np.zeros(3)
+        lost = [
+            f"{name} (the teacher gives it {best[number]:.3f} at most, and the threshold is {least:g})"
+            for number, (name, least) in enumerate(zip(SENTIMENTS, thresholds or (0.0,) * 3, strict=True))
+            if not (label[self._usable] == number).any()
+        ]
+        return f" of the class {', '.join(lost)}" if lost else ""
 
     def _own_classes(self) -> Sequence[str]:
         if not set(self.store.classes) <= set(SENTIMENTS):

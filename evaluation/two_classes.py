@@ -15,9 +15,12 @@ COLUMNS = ("NEG", "NEU", "POS")
 """Columns of a file of answers, one row an image in the order of the benchmark's table."""
 
 
-def without_neutral(probabilities: np.ndarray) -> np.ndarray:
-    """(N,) int64 classes from (N, 3): 1 where positive is more probable than negative, 0 where it is not, or equal."""
-    return (probabilities[:, 2] > probabilities[:, 0]).astype(np.int64)
+def without_neutral(probabilities: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    """(N,) int64 classes from (N, 3): 1 where positive is more probable than negative, 0 where it is not, or equal.
+
+    With an `offset` (evaluation/offset.py) it is so where log p(positive) - log p(negative) exceeds it.
+    """
+    return (probabilities[:, 2] > np.exp(offset) * probabilities[:, 0]).astype(np.int64)
 
 
 def two_class_accuracy(probabilities: np.ndarray, label: np.ndarray) -> float:
@@ -50,15 +53,19 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def score_two_classes(probabilities: np.ndarray, label: np.ndarray, seed: int = 0) -> TwoClassFigures:
+def score_two_classes(
+    probabilities: np.ndarray, label: np.ndarray, seed: int = 0, offset: float = 0.0
+) -> TwoClassFigures:
     """Figures of (N, 3) probabilities against (N,) labels, 0 negative and 1 positive; `seed` draws the resamples.
+
+    `offset`: see `without_neutral`; the ROC curve has none.
 
     The score of the ROC curve is the probability of positive as it is. Raises ValueError where one is not finite.
     """
     if not np.isfinite(probabilities).all():
         broken = int((~np.isfinite(probabilities)).any(axis=1).sum())
         raise ValueError(f"the model's probabilities are not finite for {broken} of {len(label)} images")
-    answer = without_neutral(probabilities)
+    answer = without_neutral(probabilities, offset)
     negative, positive = class_f1(confusion_matrix(label, answer, 2)).tolist()
     return TwoClassFigures(
         accuracy=bootstrap_confusion(label, answer, 2, accuracy, seed=seed),

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from datasets.store import PostStore
 from datasets.text_predictions import TextPredictions
 from datasets.variant_files import T4SA2, write_images, write_tables
-from datasets.variants import MERGED, MERGES, NAMES, VARIANTS, Chosen, Thresholds, VariantSource
+from datasets.variants import MERGED, MERGES, NAMES, VARIANTS, Chosen, Thresholds, VariantSource, merged
 from evaluation.variant_statistics import write_statistics
 
 
@@ -89,6 +89,10 @@ def _choose(options: BuildOptions) -> dict[str, list[Chosen]]:
             if source is None:
                 raise ValueError(f"--variants {name} needs --{known[part].source}, the store of its photos")
             parts.append(source.choose(known[part], thresholds[known[part].labels]))
+        if name == MERGED:
+            union, parts = parts, merged(parts)
+            lost = sum(len(before.rows) - len(after.rows) for before, after in zip(union, parts, strict=True))
+            print(f"{name}: {lost:,} photos are left out, a near-duplicate of each is in another part")
         chosen[name] = parts
     return chosen
 

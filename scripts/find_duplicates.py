@@ -33,7 +33,8 @@ class DuplicateOptions:
     store: tyro.conf.Positional[Path]
     """Store of posts, as scripts/ingest.py makes it."""
     against: tuple[Path, ...] = ()
-    """Benchmarks, each a store or a folder of images at any depth: what is near one of theirs is in no split."""
+    """Benchmarks, each a store or a folder of images at any depth: what is near one of theirs is in no split. None
+    given: what was found near one before stays so."""
     features: Path | None = None
     """Features of the store's images that training with --freeze image left in its cache; none: their look."""
     against_features: tuple[Path, ...] = ()
@@ -62,7 +63,12 @@ def _vectors(store: PostStore, features: Path | None, num_workers: int) -> Looks
 
 
 def _near_benchmarks(store: PostStore, vectors: Looks | EncoderFeatures, options: DuplicateOptions) -> np.ndarray:
-    """(N,) bool: posts near an image of any benchmark."""
+    """(N,) bool: posts near an image of any benchmark; those known from before where none is given."""
+    if not options.against:
+        known = int(store.of_benchmark.sum())
+        if known:
+            print(f"{store.path}: {known:,} posts stay marked as near a benchmark's, since no --against says otherwise")
+        return np.array(store.of_benchmark)
     found = np.zeros(len(store), bool)
     threshold = options.threshold if options.rule == "distance" else None
     for number, place in enumerate(options.against):
@@ -80,6 +86,8 @@ def _near_benchmarks(store: PostStore, vectors: Looks | EncoderFeatures, options
             near = rows_of_benchmark(store, vectors, benchmark, theirs, options.search, threshold)
         print(f"{place}: {int(benchmark.has_image.sum()):,} images, near them {int(near.sum()):,} posts")
         found |= near
+    if gone := int((store.of_benchmark & ~found).sum()):
+        print(f"{store.path}: {gone:,} posts that were marked before are near none of these and may be drawn again")
     return found
 
 

@@ -32,6 +32,8 @@ class ModelTestOptions(BenchmarkOptions):
     """Test the nets that fine_tune_FI.py left, each on its split's test images, instead of --model."""
     against: Path | None = None
     """File of another model's answers for the same benchmark: McNemar's exact test of the two."""
+    calibrated: bool = False
+    """Print the figures once more with positive beginning where a run's validation posts say that it does best."""
     batch_size: Annotated[int, tyro.conf.arg(aliases=["-batch"])] = 32
     """Images of a batch."""
     seed: int = 0
@@ -53,8 +55,9 @@ class ModelTestOptions(BenchmarkOptions):
         """Raise ValueError for an option that the test of fine-tuned nets does not read."""
         test = "--five_fold" if self.five_fold else "--FI_split"
         unread = {
-            "model": "-m", "against": "--against", "dir": "--dir", "seed": "--seed", "models_dir": "--models_dir",
-            "predictions_dir": "--predictions_dir", **({"benchmark": "-b"} if self.FI_split else {}),
+            "model": "-m", "against": "--against", "calibrated": "--calibrated", "dir": "--dir", "seed": "--seed",
+            "models_dir": "--models_dir", "predictions_dir": "--predictions_dir",
+            **({"benchmark": "-b"} if self.FI_split else {}),
         }  # fmt: skip
         given = [flag for name, flag in unread.items() if getattr(self, name) != getattr(type(self), name)]
         if given:
@@ -82,16 +85,27 @@ def main(options: ModelTestOptions) -> None:
 
     other = None if options.against is None else read_answers(options.against, len(examples))
     named = find_model(options.model, options.models_dir, options.image_net)
+    if options.calibrated and named.offset is None:
+        raise ValueError(
+            f"--calibrated: {options.model} has no offset; a run has one whose validation posts are positive and "
+            "negative (where it was trained before there were any: python main.py --save_name NAME --eval_only)"
+        )
     device = cuda_or_cpu(options.gpu)
     answers = image_answers(named.model, examples.files, options.batch_size, device, options.num_workers)
     file = write_answers(options.predictions_dir / f"{named.name}_{options.benchmark}.csv", answers)
     print(two_class_accuracy(answers, examples.label))
     print(score_two_classes(answers, examples.label, options.seed).describe())
-    if other is not None:
-        found = compare_two_classes(answers, other, examples.label)
+    if options.calibrated and named.offset is not None:
+        found = score_two_classes(answers, examples.label, options.seed, named.offset.offset)
         print(
-            f"against {options.against}: {found.first} images that only {named.name} got right, {found.second} that "
-            f"only the other did; McNemar's exact test: p = {found.p:.3g}"
+            f"calibrated (log p(positive) - log p(negative) above {named.offset.offset:.3f}, by {named.offset.posts:,} "
+            f"validation posts): {found.describe()}"
+        )
+    if other is not None:
+        test = compare_two_classes(answers, other, examples.label)
+        print(
+            f"against {options.against}: {test.first} images that only {named.name} got right, {test.second} that "
+            f"only the other did; McNemar's exact test: p = {test.p:.3g}"
         )
     print(file)
 

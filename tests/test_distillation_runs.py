@@ -75,6 +75,10 @@ def test_answers_written_anew_are_another_lesson(cache: Path, tmp_path: Path) ->
     answers = np.array(PostStore(store).teacher)
     set_columns(store, teacher=answers[:, ::-1].copy())
     assert "teacher was" in run_main(*words, "--resume").sentence
+    answers[:, 1] = np.minimum(answers[:, 1], 0.25)
+    set_columns(store, teacher=answers)
+    said = run_main(*words, "--save_name", "hard", "--distillation_target", "hard").out
+    assert "no unlabelled post has from the teacher the class neutral (which it gives 0.250 at most" in said
 
 
 def test_posts_without_a_teacher_are_refused(tmp_path: Path) -> None:

@@ -197,6 +197,8 @@ def assemble(options: Options, device: torch.device, processes: Processes) -> As
             f"have them written by scripts/label_tweets.py {store.path}"
         )
     split = _split(options, store)
+    if asking:
+        _say_of_teacher(options, store, split)
     options = replace(options, training=_with_steps(options.training, len(split.labelled)))
     tokenizer = _tokenizer(options, store)
     torch.manual_seed(derive_seed(options.run.seed, "initial weights"))
@@ -269,6 +271,15 @@ def _split(options: Options, store: PostStore) -> Split:
     for note in split.notes:
         print(note)
     return split
+
+
+def _say_of_teacher(options: Options, store: PostStore, split: Split) -> None:
+    """Print what a person should know of the teacher's answers for the unlabelled posts."""
+    assert store.teacher is not None
+    answers = torch.from_numpy(np.asarray(store.teacher[split.unlabelled], np.float32))
+    kind = algorithms.find(options.run.algorithm)
+    if note := kind.note_on_teacher(options.algorithm, answers, store.classes):
+        print(note)
 
 
 def _hidden(options: Options, store: PostStore, split: Split) -> tuple[np.ndarray, np.ndarray] | None:

@@ -142,8 +142,7 @@ def _fused_net(options: Options) -> str:
         raise ValueError(f"--fusion {fusion}: there is none of that name; there are {', '.join(there)}")
     if net not in ("auto", fusion):
         raise ValueError(f"--fusion {fusion} is a net, and --net asks for {net}: give one of the two")
-    own = NETS.get(algorithm, fusion)
-    if own != fusion:
+    if NETS.get(algorithm) == algorithm != fusion:  # its own net, and not only the one that it usually has
         raise ValueError(
             f"--algorithm {algorithm} has a fusion of its own: leave out --fusion {fusion}, or choose another "
             "algorithm, as fixmatch"

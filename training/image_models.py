@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.offset import Offset
 from nets.build import read_plan
 from nets.encoders import IMAGE_NAMES
 from nets.student import PUBLISHED, SUFFIXES, TWINS, ImageModel, load_student
@@ -15,10 +16,11 @@ from training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model and what its files of answers are called by."""
+    """A model, what its files of answers are called by, and where positive begins, if it is a run that found that."""
 
     name: str
     model: ImageModel
+    offset: Offset | None = None
 
 
 def find_model(word: str, models: Path, image_net: str = "") -> NamedModel:
@@ -30,7 +32,7 @@ def find_model(word: str, models: Path, image_net: str = "") -> NamedModel:
         return NamedModel(word, _published(word, models, image_net))
     path = Path(word)
     if path.is_dir():
-        return NamedModel(path.resolve().name, _of_run(RunFolder(path)))
+        return _of_run(path.resolve().name, RunFolder(path))
     if path.is_file():
         return NamedModel(path.stem, load_student(path, image_net))
     raise ValueError(
@@ -39,12 +41,14 @@ def find_model(word: str, models: Path, image_net: str = "") -> NamedModel:
     )
 
 
-def _of_run(folder: RunFolder) -> ImageModel:
+def _of_run(name: str, folder: RunFolder) -> NamedModel:
     net = load_model(folder)
     if not folder.results.is_file():
         raise ValueError(f"{folder.path} has no results.json: the run is not finished, go on with main.py --resume")
-    classes = tuple(json.loads(folder.results.read_text(encoding="utf-8"))["classes"])
-    return ImageModel(net, read_plan(folder.best.parent), classes, squeezed=False)
+    results = json.loads(folder.results.read_text(encoding="utf-8"))
+    offset = Offset(**results["two_classes"]) if results.get("two_classes") else None
+    model = ImageModel(net, read_plan(folder.best.parent), tuple(results["classes"]), squeezed=False)
+    return NamedModel(name, model, offset)
 
 
 def _published(name: str, models: Path, image_net: str) -> ImageModel:

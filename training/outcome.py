@@ -16,6 +16,7 @@ import torch
 from datasets.tokens import save_tokenizer
 from evaluation.deciders import score_by_decider, selection_found
 from evaluation.model_card import write_model_card
+from evaluation.offset import validation_offset
 from evaluation.predict import AVAILABILITY, Predictions, evaluate
 from evaluation.report import read_metrics, write_report
 from evaluation.tables import write_predictions
@@ -104,6 +105,9 @@ def conclude(
     both = set(assembly.net.reads) == set(MODALITIES)
     seen = AVAILABILITY if both else AVAILABILITY[:1]  # a net of one modality has nothing to lose
     scores, answers = evaluate(net, assembly.batches_of, assembly.split.test, assembly.store, amp, seen)
+    offset = validation_offset(
+        net, assembly.net.reads, assembly.batches_of, assembly.split.validation, assembly.store, amp
+    )
     before = _before(folder) if summary is None else {}
     options = assembly.options
     results = {
@@ -118,6 +122,7 @@ def conclude(
         "store_fingerprint": assembly.store.fingerprint,
         "test_fingerprint": assembly.test_fingerprint,
         "validation": validate(assembly, net)[0],
+        "two_classes": asdict(offset) if offset else None,
         "test": scores | score_by_decider(assembly.store, answers),
         "selection": selection_found(assembly.store, answers),
         "teaching": teaching(read_metrics(folder.metrics), assembly.store.classes),

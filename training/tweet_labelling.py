@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from datasets.duplicates import column_keys, equal_pairs
 from datasets.folders import new_file, writing
 from datasets.posts import SENTIMENTS
 from datasets.store import PostStore, set_columns, write_file
@@ -219,7 +220,12 @@ def _list_refused(store: PostStore, finite: np.ndarray, rows: np.ndarray) -> Non
 
 
 def _write_csv(store: PostStore, answers: np.ndarray, rows: np.ndarray, output: Path) -> None:
-    """The answers for `rows` with six decimals, as T4SA 2.0 has them; the file is there whole or not at all."""
+    """The answers for `rows` with six decimals, as T4SA 2.0 has them; the file is there whole or not at all.
+
+    Of a crawl, where each photo is a post, a tweet has one row, by its own id: its photos have one text.
+    """
+    of_crawl = "tweet" in store.columns
+    rows = _one_a_tweet(store, rows) if of_crawl else rows
     with (
         writing(f"--output {output}"),
         new_file(output) as partial,
@@ -229,7 +235,19 @@ def _write_csv(store: PostStore, answers: np.ndarray, rows: np.ndarray, output: 
         table.writerow(COLUMNS)
         for start in range(0, len(rows), CHUNK):
             some = rows[start : start + CHUNK]
+            tweets = store.strings("tweet", some) if of_crawl else [""] * len(some)
             table.writerows(
-                [name, *(f"{value:.6f}" for value in answer)]
-                for name, answer in zip(store.ids(some), answers[some].tolist(), strict=True)
+                [tweet or name, *(f"{value:.6f}" for value in answer)]
+                for tweet, name, answer in zip(tweets, store.ids(some), answers[some].tolist(), strict=True)
             )
+
+
+def _one_a_tweet(store: PostStore, rows: np.ndarray) -> np.ndarray:
+    """Those of `rows` (M,) that are the first of their tweet, or of none; ascending."""
+    wanted = np.zeros(len(store), bool)
+    wanted[rows] = True
+    keys, of_tweet = column_keys(store, "tweet")
+    here = wanted[of_tweet]
+    later, first = equal_pairs(keys[here], of_tweet[here])
+    wanted[later[later != first]] = False
+    return np.flatnonzero(wanted)

@@ -53,6 +53,8 @@ class Reader(ABC):
     """What the layout consists of, in a few words."""
     generic: ClassVar[bool] = False
     """True for a layout that gives way when a more particular one recognises the same path."""
+    rules: ClassVar[tuple[str, ...]] = ()
+    """Which of `CrawlOptions` it goes by; `open_source` refuses the others."""
     classes: tuple[str, ...] | None = None
     """Class names in the order of their ids; None: they come from the data."""
 

@@ -101,6 +101,7 @@ class T4saCrawl(Reader):
     name = "t4sa_crawl"
     needs = f"a folder with {TEXTS} (id,text), {IMAGES} (id_tweet,path) and the photos; {FILE} where there is a teacher"
     classes = SENTIMENTS
+    rules = ("min_words", "photos_only")
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

@@ -139,8 +139,20 @@ def _extra(value: object) -> str | int | float | bool | None:
     return str(value)
 
 
+class BrokenRow(ValueError):
+    """A row that is no post; `reason` in a few words."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class TableFile:
-    """One table file, its columns and the split that its name stands for."""
+    """One table file, its columns and the split that its name stands for.
+
+    A row of Parquet, which a crawl's machinery wrote and nobody mends by hand, is refused by itself where it has no id
+    or no probabilities for a teacher's; in a table of text such a row raises.
+    """
 
     def __init__(self, file: Path, columns: Columns, options: ReaderOptions, split: str | None) -> None:
         self.file = file
@@ -156,13 +168,20 @@ class TableFile:
     def posts(self) -> Iterator[Post]:
         """The posts in the table's order."""
         for where, row in read_rows(self.file, self.options.id_column):
-            yield self._post(row, where)
+            try:
+                post = self._post(row, where)
+            except BrokenRow as error:
+                if self.file.suffix.lower() != ".parquet":
+                    raise
+                post = Post(where.removeprefix(f"{self.file.parent}/").removesuffix(","), refused=error.reason)
+            yield post
 
     def _post(self, row: Row, where: str) -> Post:
         options, columns = self.options, self.columns
         identifier = as_string(row.get(options.id_column))
         if identifier is None:
-            raise ValueError(f"{where} has no id in the column {options.id_column!r}: every post needs one")
+            column = options.id_column
+            raise BrokenRow(f"{where} has no id in the column {column!r}: every post needs one", "no id")
         return Post(
             id=identifier,
             text=as_string(row.get(options.text_column)),
@@ -195,8 +214,9 @@ class TableFile:
         except ValueError:
             probabilities = (math.nan,)
         if not all(0 <= value <= 1 for value in probabilities):
-            raise ValueError(
-                f"{where} has {values} in its {TEACHER} columns: probabilities from 0 to 1 should be there"
+            raise BrokenRow(
+                f"{where} has {values} in its {TEACHER} columns: probabilities from 0 to 1 should be there",
+                f"no probabilities in its {TEACHER} columns",
             )
         return probabilities
 

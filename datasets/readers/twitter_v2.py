@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -25,6 +26,8 @@ MAX_LINE = 1 << 24
 LOOKED_AT = 20
 """Lines looked at to recognise the layout: the first ones may be broken or blank."""
 
+_DAMAGED = (OSError, EOFError, zlib.error)
+"""What reading a damaged file raises."""
 _ID = re.compile(r"\d{5,20}", re.ASCII)
 _MEDIA_KEY = re.compile(r"\w{1,64}", re.ASCII)
 
@@ -67,8 +70,11 @@ def _record(line: bytes) -> dict | str:
 
 
 def _photos(tweet: dict, record: dict) -> list[str]:
-    """Media keys of the tweet's photos, in their order."""
-    media = {item["media_key"]: item.get("type") for item in record.get("includes", {}).get("media", [])}
+    """Media keys of the tweet's photos, in their order. A broken medium is missing to the tweets that refer to it."""
+    includes = record.get("includes")
+    listed = includes.get("media") if isinstance(includes, dict) else None
+    items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    media = {key: item.get("type") for item in items if isinstance(key := item.get("media_key"), str)}
     return [key for key in tweet.get("attachments", {}).get("media_keys", []) if media.get(key) == "photo"]
 
 
@@ -91,6 +97,7 @@ class TwitterV2(Reader):
     name = "twitter_v2"
     needs = f"Twitter API v2 JSON lines ({' '.join(SUFFIXES)}) with data and includes, and the photos beside"
     classes = SENTIMENTS
+    rules = ("tweet_language", "min_words", "original_tweets", "photos_only")
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -103,7 +110,7 @@ class TwitterV2(Reader):
                     first = tweets[0] if isinstance(tweets, list) and tweets else tweets
                     if isinstance(first, dict) and {"id", "text"} <= set(first):
                         return True
-            except (OSError, EOFError):
+            except _DAMAGED:
                 return False
         return False
 
@@ -129,7 +136,7 @@ class TwitterV2(Reader):
                 tweets = record["data"]
                 for tweet in tweets if isinstance(tweets, list) else [tweets]:
                     yield from self._tweet(file.parent, where, tweet, record, rules)
-        except (OSError, EOFError) as error:
+        except _DAMAGED as error:
             yield Post(f"{file.name}, after line {number}", refused=f"cannot be read on ({type(error).__name__})")
 
     def _tweet(self, folder: Path, where: str, tweet: object, record: dict, rules: TweetRules) -> Iterator[Post]:

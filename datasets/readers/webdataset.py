@@ -127,13 +127,16 @@ class WebDataset(Reader):
                 if isinstance(about, str) or isinstance(sample, str):
                     yield Post(f"{shard.name}, {key}", refused=str(about))
                 else:
-                    yield self._post(f"{shard}, {key},", key, sample, about)
+                    yield self._post(f"{shard.name}, {key}", key, sample, about)
 
     def _post(self, where: str, key: str, sample: Sample, about: dict[str, object]) -> Post:
+        teacher = self._answer(about)
+        if isinstance(teacher, str):
+            return Post(where, refused=teacher)
         text = next((decode_text(sample[name]) for name in TEXTS if name in sample), None)
         label = decode_text(sample["cls"]) if "cls" in sample else about.get("label")
         if label is not None and str(label).strip().lstrip("-").isdigit():
-            raise ValueError(f"{where} has the number {label} as its label: write the name of the class")
+            raise ValueError(f"{where}, has the number {label} as its label: write the name of the class")
         known = {"id", "text", "caption", "label", "group", *(name for name in about if name.startswith(TEACHER))}
         extra = {
             f"{name}_in_json" if name in RESERVED else name: value
@@ -145,19 +148,16 @@ class WebDataset(Reader):
             text=_known(text if text is not None else about.get("text", about.get("caption"))),
             image=next((sample[name] for name in IMAGES if name in sample), None),
             label=class_name(str(label)) if _known(label) else None,
-            teacher=self._answer(where, about),
+            teacher=teacher,
             group=_known(about.get("group")),
             extra=extra,
         )
 
-    def _answer(self, where: str, about: dict[str, object]) -> tuple[float, ...] | None:
+    def _answer(self, about: dict[str, object]) -> tuple[float, ...] | str | None:
+        """The teacher's probabilities, None where it said nothing, or why they are none."""
         values = {class_name(name.removeprefix(TEACHER)): about[name] for name in about if name.startswith(TEACHER)}
-        if not values:
+        if all(value is None for value in values.values()):
             return None
         found = [values.get(name) for name in self._teacher]
         answer = tuple(float(value) for value in found if isinstance(value, int | float) and 0 <= value <= 1)
-        if len(answer) != len(values):
-            raise ValueError(
-                f"{where} has {values} as its {TEACHER} values: probabilities of {self._teacher} should be there"
-            )
-        return answer
+        return answer if len(answer) == len(values) else f"no probabilities of {', '.join(self._teacher)}"

@@ -181,9 +181,33 @@ def test_the_net_learns_what_the_teacher_says():
     assert algorithm.net(batch).logits.argmax(1)[sure].tolist() == [0, 1, 2, 2]
 
 
+def test_hard_targets_that_no_post_has_are_named():
+    kind = Distillation
+    classes = ("negative", "neutral", "positive")
+    answers = torch.tensor([[0.75, 0.15, 0.10], [0.30, 0.36, 0.34], [0.0, 0.0, 0.0], [0.1, 0.2, 0.7]])
+
+    def note(**options):
+        return kind.note_on_teacher(kind.Options(**options), answers, classes)
+
+    assert note(distillation_target="hard") == (
+        "no unlabelled post has from the teacher the class neutral (which it gives 0.360 at most, and its threshold is "
+        "0.9), positive (which it gives 0.700 at most, and its threshold is 0.9): lower --teacher_thresholds"
+    )
+    assert "class positive (which it gives 0.700 at most" in note(
+        distillation_target="hard", teacher_thresholds=".7,.3,.7"
+    )
+    assert note(distillation_target="hard", teacher_thresholds="0.3") == ""
+    assert "neutral" in note(distillation_target="hard", teacher_thresholds="0.34", teacher_temperature=5.0)
+    assert note(distillation_target="weighted") == note(distillation_target="hard", align="uniform") == ""
+    silent = kind.note_on_teacher(kind.Options(distillation_target="hard"), torch.zeros(2, 3), classes)
+    assert silent.count("gives 0.000 at most") == 3
+
+
 @pytest.mark.parametrize(("options", "sentence"), [
     ({"teacher_thresholds": "0.7,high"}, "--teacher_thresholds '0.7,high' must be numbers"),
     ({"teacher_thresholds": "-1"}, "--teacher_thresholds"),
+    ({"teacher_thresholds": "0.6"}, "--teacher_thresholds 0.6 chooses among hard .* is weighted: leave it out"),
+    ({"teacher_thresholds": "0", "distillation_target": "soft"}, "--teacher_thresholds 0 chooses .* is soft"),
     ({"teacher_thresholds": "0.5,0.6", "distillation_target": "hard"}, "has 2 numbers for 3 classes"),
     ({"label_smoothing": 1.0}, "--label_smoothing 1.0"),
     ({"teacher_temperature": 0.0}, "--teacher_temperature 0.0"),

@@ -10,9 +10,10 @@ import pytest
 
 from datasets import ingest as ingesting
 from datasets.ingest import ingest, open_posts, source_paths
+from datasets.near_duplicates import write_groups
 from datasets.options import DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
-from datasets.store import PostStore
+from datasets.store import PostStore, set_columns
 from tests.datasets.pictures import BAD, GOOD, LARGE, encoded, scene
 
 MVSA = Path(__file__).parents[3] / "shared" / "data" / "mvsa_single"
@@ -279,3 +280,72 @@ def test_a_sample_is_drawn_evenly_by_the_seed_and_keeps_order_and_split(tmp_path
         len(open_posts(replace(whole, train_data_dir=str(store_dir), test_data_dir="", num_posts=9), WorldOptions()))
         == 9
     )
+
+
+def added_to(path: Path) -> PostStore:
+    """Forty posts of pictures that nothing links by itself; what find_duplicates and label_tweets add, by hand.
+
+    Posts 2k and 2k + 1 were found to be one group, every fifth is of a benchmark, post i has the answer i / 40.
+    """
+    posts = [Post(str(number), f"text {number}", group=f"tweet {number}") for number in range(40)]
+    store = ingest([(posts, None)], path, SENTIMENTS)
+    share = np.arange(40, dtype=np.float32) / 40
+    answers = np.stack([share, 1 - share, np.zeros(40, np.float32)], axis=1)
+    set_columns(
+        path,
+        group=np.arange(40) // 2 * 2,
+        image_group=np.arange(40) // 2 * 2,
+        of_benchmark=np.arange(40) % 5 == 0,
+        teacher=answers,
+        score=np.arange(40) * 10,
+    )
+    return PostStore(store.path)
+
+
+@pytest.mark.parametrize("kind", ["a sample", "a second store", "again"])
+def test_what_was_added_to_a_store_comes_along(kind: str, tmp_path: Path) -> None:
+    first = added_to(tmp_path / "first")
+    other = ingest([([Post(f"o{number}", "text") for number in range(3)], None)], tmp_path / "other", SENTIMENTS)
+    options = DataOptions(
+        train_data_dir=str(first.path),
+        test_data_dir=str(other.path) if kind == "a second store" else "",
+        num_posts=15 if kind == "a sample" else 0,
+        cache_dir=str(tmp_path / "cache"),
+    )
+    if kind == "again":
+        store = ingest([(first.posts(), None)], tmp_path / "again", first.classes)
+    else:
+        store = open_posts(options, WorldOptions())
+    rows = np.array([int(name) for name in store.ids(range(len(store))) if not name.startswith("o")])
+    assert len(rows) == (15 if kind == "a sample" else 40)
+    here = slice(len(rows))
+    assert store.of_benchmark[here].tolist() == (rows % 5 == 0).tolist()
+    assert not store.of_benchmark[len(rows) :].any()
+    assert store.column("of_benchmark").tolist() == store.of_benchmark.tolist()
+    assert store.teacher is not None
+    np.testing.assert_array_equal(store.teacher[here], first.teacher[rows])
+    assert (store.teacher[len(rows) :] == 0).all()
+    assert store.column("score")[here].tolist() == (rows * 10).tolist()
+    assert "image_group" not in store.columns
+    for left in range(len(rows)):
+        for right in range(left):
+            assert (store.group[left] == store.group[right]) == (rows[left] // 2 == rows[right] // 2)
+    assert store.given_group.tolist() == list(range(len(store)))
+
+
+def test_what_came_along_may_be_found_anew_and_is_not_lost_then(tmp_path: Path) -> None:
+    first = added_to(tmp_path / "first")
+    store = ingest([(first.posts(), None)], tmp_path / "again", first.classes)
+    found = write_groups(store, np.arange(40), np.arange(40) == 3)
+    assert np.flatnonzero(found.of_benchmark).tolist() == [3]
+    assert found.group.tolist() == (np.arange(40) // 2 * 2).tolist()
+    third = ingest([(found.posts(), None)], tmp_path / "third", found.classes)
+    assert np.flatnonzero(third.of_benchmark).tolist() == [3]
+
+
+def test_a_table_may_have_columns_of_these_names(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("id,text,label,of_benchmark,linked_group\n1,a,positive,yes,x\n2,b,negative,no,x\n")
+    store = open_posts(DataOptions(data_dir=str(tmp_path / "p.csv"), cache_dir=str(tmp_path / "c")), WorldOptions())
+    assert not store.of_benchmark.any()
+    assert store.column("of_benchmark_in_table").tolist() == ["yes", "no"]
+    assert store.group.tolist() == [0, 1]

@@ -208,6 +208,15 @@ def test_the_script_lists_and_says(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "1 images, near them 2 posts" in said
     assert "8 images, 4 of them repeat an earlier one" in said
+    main(DuplicateOptions(store.path, output=tmp_path / "again.csv"))
+    assert PostStore(store.path).column("of_benchmark").tolist() == [False] * 6 + [True] * 2
+    assert "2 posts stay marked as near a benchmark's, since no --against" in capsys.readouterr().out
+    other = tmp_path / "other benchmark"
+    other.mkdir()
+    (other / "1.jpg").write_bytes(images[0])
+    main(DuplicateOptions(store.path, against=(other,)))
+    assert PostStore(store.path).column("of_benchmark").tolist() == [True] * 2 + [False] * 6
+    assert "2 posts that were marked before are near none of these" in capsys.readouterr().out
     with pytest.raises(ValueError, match="should be a folder"):
         main(DuplicateOptions(store.path, against=(tmp_path / "nowhere",)))
     with pytest.raises(ValueError, match="give --against_features for each --against"):

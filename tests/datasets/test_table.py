@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datasets.ingest import ingest
 from datasets.posts import SENTIMENTS, Post
 from datasets.readers import ReaderOptions
 from datasets.readers.table import Table
@@ -159,6 +160,28 @@ def test_images_as_bytes(tmp_path: Path) -> None:
     ]
     posts = read(write(tmp_path / "t.parquet", rows), label_column="")
     assert [post.image for post in posts] == [b"jpeg", tmp_path / "2.jpg"]
+
+
+def test_a_broken_row_of_parquet_is_refused_by_itself(tmp_path: Path) -> None:
+    rows = [
+        {"id": "1", "text": "a", "teacher_x": 0.25, "teacher_y": 0.75},
+        {"id": None, "text": "b", "teacher_x": 0.25, "teacher_y": 0.75},
+        {"id": "3", "text": "c", "teacher_x": 0.25, "teacher_y": None},
+        {"id": "4", "text": "d", "teacher_x": 1.25, "teacher_y": 0.0},
+        {"id": "5", "text": "e", "teacher_x": None, "teacher_y": None},
+    ]
+    posts = read(write(tmp_path / "t.parquet", rows), label_column="")
+    assert [(post.id, post.refused) for post in posts] == [
+        ("1", None),
+        ("t.parquet, row 2", "no id"),
+        ("t.parquet, row 3", "no probabilities in its teacher_ columns"),
+        ("t.parquet, row 4", "no probabilities in its teacher_ columns"),
+        ("5", None),
+    ]
+    assert [post.teacher for post in posts if not post.refused] == [(0.25, 0.75), None]
+    store = ingest([(posts, None)], tmp_path / "s", ("x", "y"))
+    assert store.ids([0, 1]) == ["1", "5"]
+    assert "t.parquet, row 2,post,no id" in (store.path / "quarantine.csv").read_text().replace('"', "")
 
 
 def test_json_keyed_by_id_and_semicolons(tmp_path: Path) -> None:

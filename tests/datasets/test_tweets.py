@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tracemalloc
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 from datasets import readers
-from datasets.options import CrawlOptions
+from datasets.ingest import ingest, open_source
+from datasets.options import CrawlOptions, DataOptions
 from datasets.posts import Post
 from datasets.readers import ReaderOptions, twitter_v2
 from datasets.text_predictions import FILE, TextPredictions
@@ -122,6 +124,36 @@ def test_packed_files_and_one_cut_short(tmp_path):
     assert 500 < len(posts) - len(refused) < 1000
 
 
+def test_a_packed_file_that_is_damaged_within_is_refused_from_there_on(tmp_path):
+    lines = b"".join(json.dumps(api(number)).encode() + b"\n" for number in range(400))
+    packer = zlib.compressobj(wbits=31)
+    packed = packer.compress(lines) + packer.flush(zlib.Z_FULL_FLUSH)
+    (tmp_path / "a.jsonl.gz").write_bytes(packed + b"\xff" * 40)  # a block of a kind that there is not
+    (tmp_path / "b.jsonl").write_text(json.dumps(api(900)) + "\n")
+    *posts, refused, last = read(tmp_path)
+    assert refused.refused == "cannot be read on (error)"
+    assert last.id == "1531700000000000900-0"
+    assert 10 < len(posts) <= 400
+    assert not twitter_v2.TwitterV2.recognises(write_bytes(tmp_path / "c.jsonl.gz", packed[:10] + b"\xff" * 40))
+
+
+def write_bytes(file: Path, content: bytes) -> Path:
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("broken", [{"type": "photo"}, "3_21", {"media_key": ["3_21"], "type": "photo"}, None])
+def test_a_broken_medium_costs_only_the_tweets_that_refer_to_it(broken, tmp_path):
+    first, second = api(1), api(2)
+    media = [*first["includes"]["media"], second["includes"]["media"][0], broken]
+    folder = crawl(tmp_path / "c", {"data": [first["data"], second["data"]], "includes": {"media": media}})
+    assert [(post.id, post.refused) for post in read(folder)] == [("1531700000000000001-0", None)]
+    assert [post.id[-3:] for post in read(folder, photos_only=False)] == ["1-0", "002"]
+    for includes in (None, [], {"media": None}):
+        folder = crawl(tmp_path / "c", {"data": [first["data"]], "includes": includes})
+        assert [post.id[-3:] for post in read(folder, photos_only=False)] == ["001"]
+
+
 def test_memory_does_not_grow_with_the_crawl(tmp_path):
     def peak(count: int) -> int:
         folder = crawl(tmp_path / str(count), *[api(number) for number in range(count)])
@@ -191,9 +223,13 @@ def test_a_missing_table_or_header_is_named(tmp_path):
     ("content", "message"),
     [
         ("TWID,NEG,NEU\n1,0,1\n", r"p\.csv is no table .* columns TWID,NEG,NEU,POS"),
-        ("TWID,NEG,NEU,POS\n1,0,x,1\n", r"p\.csv is no table"),
-        ("TWID,NEG,NEU,POS\n1,0,2,1\n", r"p\.csv holds numbers that are no probabilities"),
+        ("TWID,NEG,NEU,POS\n1,,,\n\n1,0,x,1\n", r"p\.csv, line 4, is no table .* invalid value 'x'"),
+        ("TWID,NEG,NEU,POS\n1,0,1\n", r"p\.csv, line 2, is no table .* got 3"),
+        ("TWID,NEG,NEU,POS\n1,,,\n\n1,0,2,1\n", r"p\.csv, line 4, holds numbers that are no .* \[0\.0, 2\.0, 1\.0\]"),
+        ("TWID,NEG,NEU,POS\n1,-1,0.5,0.5\n", r"p\.csv, line 2, holds numbers"),
+        ("TWID,NEG,NEU,POS\n1,inf,0,0\n", r"p\.csv, line 2, holds numbers"),
         ("", r"p\.csv is no table"),
+        ("TWID,NEG,NEU,POS\n", r"p\.csv holds no prediction"),
     ],
 )
 def test_predictions_that_cannot_be_read(content, message, tmp_path):
@@ -210,10 +246,51 @@ def test_predictions_are_found_by_tweet(tmp_path):
     assert found.tolist() == [[0, 0, 1], [0, 0, 0], [0.5, 0.25, 0.25], [0, 0, 0], [0, 0, 0]]
 
 
+def test_blank_rows_of_predictions_are_dropped_and_counted(tmp_path, capsys):
+    rows = ["1,0.5,0.25,0.25", "2,,,", "3,nan,NaN,nan", ",1,0,0", "4,0.5,,0.5", "5,-1,-1,-1", "", "6,0,0,1"]
+    (tmp_path / "p.csv").write_text("TWID,NEG,NEU,POS\n" + "\n".join(rows) + "\n")
+    predictions = TextPredictions(tmp_path / "p.csv")
+    assert "p.csv: 4 of 7 rows are dropped, because they have a blank or NaN" in capsys.readouterr().out
+    assert len(predictions) == 2
+    assert predictions.of(np.arange(7)).sum(1).tolist() == [0, 1, 0, 0, 0, 0, 1]
+
+
 def test_unsafe_paths():
     assert [path for path in ("a/b.jpg", "a..b.jpg", "./a") if not is_inside(path)] == []
     unsafe = ("/a", "../a", "a/../../b", "..\\a", "C:/a", "\\a", "", " ")
     assert [path for path in unsafe if is_inside(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (
+            {"min_words": 3},
+            r"--min_words 3 is a rule .* --dataset table does not know, by which .*p\.csv is read: leave",
+        ),
+        ({"tweet_language": ""}, "--tweet_language '' is a rule .* --dataset table"),
+        ({"photos_only": False}, r"--no_photos_only is a rule .* \(rules that it knows: none\)"),
+    ],
+)
+def test_a_rule_that_a_reader_does_not_know_is_refused(rules, message, tmp_path):
+    (tmp_path / "p.csv").write_text("id,text,label\n1,a,neutral\n")
+    posts, _ = open_source(tmp_path / "p.csv", DataOptions(), crawl=CrawlOptions())
+    assert len(list(posts)) == 1
+    with pytest.raises(ValueError, match=message):
+        open_source(tmp_path / "p.csv", DataOptions(), crawl=CrawlOptions(**rules))
+
+
+def test_crawls_and_stores_are_asked_for_their_own_rules(tmp_path):
+    everything = CrawlOptions(tweet_language="", min_words=0, original_tweets=False, photos_only=False)
+    posts, _ = open_source(crawl(tmp_path / "c", api(1, lang="it", photos=0)), DataOptions(), crawl=everything)
+    assert len(list(posts)) == 1
+    folder = tables(tmp_path / "t")
+    with pytest.raises(ValueError, match=r"--no_original_tweets .* t4sa_crawl .* knows: --min_words, --photos_only\)"):
+        open_source(folder, DataOptions(), crawl=CrawlOptions(min_words=0, original_tweets=False))
+    open_source(folder, DataOptions(), crawl=CrawlOptions(min_words=0, photos_only=False))
+    store = ingest([([Post("1", "a")], None)], tmp_path / "s")
+    with pytest.raises(ValueError, match=r"--min_words 0 is a rule .* --dataset store does not"):
+        open_source(store.path, DataOptions(), crawl=CrawlOptions(min_words=0))
 
 
 def test_rules_are_checked():

@@ -62,9 +62,14 @@ def test_a_teacher_names_the_classes(tmp_path):
     posts, classes = read(file)
     assert classes == ("negative", "neutral", "positive")
     assert [post.teacher for post in posts] == [(0.25, 0.25, 0.5), None]
-    shard(file, ("1.json", json.dumps(about | {"teacher_neutral": 2}).encode()))
-    with pytest.raises(ValueError, match=r"a\.tar, 1, has .* as its teacher_ values"):
-        read(file)
+    samples = [{}, {"teacher_neutral": 2}, {"teacher_positive": None}, {"teacher_other": 0.1}, dict.fromkeys(about)]
+    shard(file, *[(f"{key}.json", json.dumps(about | sample).encode()) for key, sample in enumerate(samples)])
+    posts, _ = read(file)
+    reason = "no probabilities of negative, neutral, positive"
+    assert [(post.id, post.refused) for post in posts if post.refused] == [
+        (f"a.tar, {key}", reason) for key in (1, 2, 3)
+    ]
+    assert [post.teacher for post in posts if not post.refused] == [(0.25, 0.25, 0.5), None]
 
 
 def test_unsafe_and_broken_members_are_refused_and_the_rest_is_read(tmp_path, monkeypatch):

@@ -25,6 +25,15 @@ def test_neutral_is_dropped_and_a_tie_is_negative() -> None:
     assert two_class_accuracy(ANSWERS, np.array([1, 1, 0, 1])) == 0.75
 
 
+def test_an_offset_moves_where_positive_begins() -> None:
+    # log ratios: 0, 0.405, -0.693, more than any
+    assert without_neutral(ANSWERS, -0.5).tolist() == [1, 1, 0, 1]
+    assert without_neutral(ANSWERS, 0.41).tolist() == [0, 0, 0, 1]
+    found = score_two_classes(ANSWERS, np.array([0, 0, 0, 1]), offset=0.41)
+    assert (found.accuracy.mean, found.f1) == (1.0, (1.0, 1.0))
+    assert score_two_classes(ANSWERS, np.array([0, 0, 0, 1])).accuracy.mean == 0.75
+
+
 def test_figures_by_hand() -> None:
     label = np.array([0, 0, 0, 1, 1])
     positive = np.array([0.1, 0.3, 0.4, 0.4, 0.9])

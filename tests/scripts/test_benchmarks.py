@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -93,6 +95,30 @@ def test_a_run_answers_as_it_labels_new_posts(
     assert classes == ("negative", "neutral", "positive")
     found = read_answers(tmp_path / "predictions" / "scrd_5agree.csv", 15)
     np.testing.assert_allclose(found, expected.probabilities, atol=1e-6)
+
+
+def test_a_run_s_own_offset_is_used_where_it_is_asked_for(
+    finished: Path, there: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    results = json.loads((run / "results.json").read_text())
+    assert results["two_classes"]["balanced_accuracy"] >= results["two_classes"]["at_zero"] > 0
+    results["two_classes"]["offset"] = 100.0  # so everything is negative
+    (run / "results.json").write_text(json.dumps(results))
+    test_benchmark(ModelTestOptions(model=str(run), benchmark="5agree", **there))  # type: ignore[arg-type]
+    plain = capsys.readouterr().out.splitlines()
+    test_benchmark(ModelTestOptions(model=str(run), benchmark="5agree", calibrated=True, **there))  # type: ignore[arg-type]
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if not line.startswith("calibrated")] == plain
+    posts = results["two_classes"]["posts"]
+    start = (
+        f"calibrated (log p(positive) - log p(negative) above 100.000, by {posts} validation posts): accuracy 33.3 ["
+    )
+    assert any(line.startswith(start) for line in said)
+    (run / "results.json").write_text(json.dumps(results | {"two_classes": None}))
+    with pytest.raises(ValueError, match=r"--calibrated: .* has no offset"):
+        test_benchmark(ModelTestOptions(model=str(run), benchmark="5agree", calibrated=True, **there))  # type: ignore[arg-type]
 
 
 def test_folds_are_trained_and_tested_again(

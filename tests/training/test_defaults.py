@@ -11,6 +11,25 @@ REAL = "--train_data_dir posts --image_weights none --text_weights bert"
 
 
 @pytest.mark.parametrize(
+    ("line", "net"),
+    [
+        ("--algorithm distillation", "image"),
+        ("--algorithm distillation --fusion gmu", "gmu"),
+        ("--algorithm fixmatch --fusion gmu", "gmu"),
+        ("--algorithm scrd --fusion scrd", "scrd"),
+    ],
+)
+def test_an_algorithm_that_only_has_a_usual_net_takes_any_fusion(line: str, net: str) -> None:
+    assert resolve(parse(line.split())).net.net == net
+
+
+@pytest.mark.parametrize("algorithm", ["scrd", "scrd_released"])
+def test_an_algorithm_with_a_net_of_its_own_takes_no_other(algorithm: str) -> None:
+    with pytest.raises(ValueError, match=f"--algorithm {algorithm} has a fusion of its own"):
+        resolve(parse(["--algorithm", algorithm, "--fusion", "gmu"]))
+
+
+@pytest.mark.parametrize(
     ("line", "rate"),
     [
         ("", 5e-4),  # the synthetic world: encoders from scratch

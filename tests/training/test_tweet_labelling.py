@@ -11,8 +11,11 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from datasets.posts import SENTIMENTS
 from datasets.store import PostStore, StoreWriter
 from datasets.text import mask_tweet
+from datasets.text_predictions import TextPredictions
+from datasets.variants import probabilities_of
 from nets.lexicon import Lexicon
 from tests.nets.classifiers import WORDS, write_classifier
 from training import tweet_labelling
@@ -136,6 +139,27 @@ def test_the_store_has_the_answers_and_the_file_those_that_there_are(tmp_path: P
     np.testing.assert_allclose([list(map(float, row)) for row in found.values()], expected, atol=1e-6)
     assert (path / "teacher_refused.csv").read_text().splitlines() == ["id,reason", "t1,the answer is not finite"]
     assert json.loads((path / "teacher.json").read_text())["answers"] == there.sum()
+
+
+@pytest.mark.parametrize("kind", [str, int])
+def test_the_file_of_a_crawl_has_a_row_for_each_tweet_that_builds_read(kind: type, tmp_path: Path) -> None:
+    """Three tweets with 2, 1 and 3 photos, a post that is no tweet; the first photo of the last one has no answer."""
+    tweets = [1531722957072093184, 1531722957072093184, 7, None, 1531722957072093190, 1531722957072093190, 9]
+    with StoreWriter(tmp_path / "store", SENTIMENTS) as writer:
+        for number, tweet in enumerate(tweets):
+            of_tweet = {"tweet": None if tweet is None else kind(tweet)}
+            writer.add(str(tweet or 3) + f"-{number}" * (tweet is not None), text=f"text of {tweet}", extra=of_tweet)
+    store = PostStore(tmp_path / "store")
+    answers = np.array([(0.25, 0.25, 0.5)] * 7, np.float32) - np.arange(7, dtype=np.float32)[:, None] * (0.01, 0, -0.01)
+    answers[4] = np.nan
+    write_answers(store, LexiconTeacher(store), answers.astype(np.float32), tmp_path / "answers.csv")
+    lines = (tmp_path / "answers.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [str(tweet or 3) for tweet in tweets[1:4] + tweets[5:]]
+    assert lines[1].endswith(",0.250000,0.250000,0.500000")
+    found = probabilities_of(store, TextPredictions(tmp_path / "answers.csv"))
+    expected = answers[[0, 0, 2, 3, 5, 5, 6]]
+    expected[3] = 0  # no tweet
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_texts_without_a_word_are_listed(source: str, tmp_path: Path) -> None:
