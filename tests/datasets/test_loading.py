@@ -200,10 +200,17 @@ def test_fixed_length_pads_every_batch_alike(store, caches):
     assert fixed.batch(np.arange(2))["clean"].text.shape == (2, 32)
 
 
+@pytest.fixture
+def workers():
+    """The worker processes that the test has started and that live: one of a test before may take its time to end."""
+    before = set(multiprocessing.active_children())
+    return lambda: set(multiprocessing.active_children()) - before
+
+
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_worker_processes_change_no_bit(source, num_workers):
+def test_worker_processes_change_no_bit(source, workers, num_workers):
     assert_same(loader(source), loader(source, num_workers=num_workers))
-    assert not multiprocessing.active_children()
+    assert not workers()
 
 
 @pytest.mark.parametrize("which", ["source", "feature_source"])
@@ -228,15 +235,15 @@ def test_processes_share_the_global_batch(source, feature_source):
                     assert torch.allclose(joined.float(), getattr(whole[place][view], name).float(), atol=1e-4)
 
 
-def test_stopping_early_ends_the_workers(source):
+def test_stopping_early_ends_the_workers(source, workers):
     steps = iter(loader(source, stop=1000, num_workers=2))
     next(steps)
-    assert len(multiprocessing.active_children()) == 2
+    assert len(workers()) == 2
     steps.close()
     deadline = time.monotonic() + 10
-    while multiprocessing.active_children() and time.monotonic() < deadline:
+    while workers() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not multiprocessing.active_children()
+    assert not workers()
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -248,11 +255,11 @@ def test_damaged_image_is_one_sentence_with_workers_and_without(store, num_worke
     assert "Traceback" not in str(caught.value)
 
 
-def test_workers_outlive_the_signal_that_ends_a_run(source):
+def test_workers_outlive_the_signal_that_ends_a_run(source, workers):
     """Schedulers send SIGTERM to every process; the main one still needs data until its step is done."""
     steps = iter(loader(source, stop=40, num_workers=1))
     next(steps)
-    (worker,) = multiprocessing.active_children()
+    (worker,) = workers()
     os.kill(worker.pid, signal.SIGTERM)
     os.kill(worker.pid, signal.SIGINT)
     assert len(list(steps)) == 39
@@ -330,7 +337,7 @@ def test_negative_numbers_of_workers_and_batch_sizes_are_refused(source, caches)
         next(evaluation_batches(source, np.arange(3), 0, maker))
 
 
-def test_features_are_read_thousands_of_steps_a_minute(tmp_path, store):
+def test_features_are_read_thousands_of_steps_a_minute(tmp_path, store, workers):
     """80 posts a step, features of usual width: above 200 steps/s on an idle core; a busy machine gets a quarter."""
     for name, dim in (("wide", 1280), ("narrow", 384)):
         with create_features(tmp_path / name, POSTS, dim, views=2):
@@ -344,7 +351,7 @@ def test_features_are_read_thousands_of_steps_a_minute(tmp_path, store):
     orders = {"labelled": Order(LABELLED, 16, 1, "labelled"), "unlabelled": Order(UNLABELLED_ROWS, 64, 1, "unlabelled")}
     steps = iter(loader(source, stop=400, num_workers=2, **orders))
     next(steps)
-    assert not multiprocessing.active_children()
+    assert not workers()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
