@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from evaluation.intervals import Interval, PairedTest, holm, mean_interval, paired_test
+from evaluation.intervals import Interval, PairedTest, holm_over, mean_interval, paired_by_seed
 from evaluation.ranks import Ranking, rank
 
 FIGURES = ("accuracy", "macro_f1", "weighted_f1", "ece")
@@ -215,17 +215,12 @@ def compare(
     columns = list(runs[0].figures(posts))
     groups = []
     for (name, reads, num_labels), by_seed in table.items():
-        reference = None
-        if baseline is not None and name != baseline:
-            reference = table.get((baseline, reads, num_labels))
-        shared = sorted(set(by_seed) & set(reference or {}))
-        against = None
-        if reference is not None and shared:
-            ours, theirs = ([side[seed][metric] for seed in shared] for side in (by_seed, reference))
-            against = paired_test(ours, theirs)
+        reference = {} if baseline is None or name == baseline else table.get((baseline, reads, num_labels), {})
+        ours, theirs = ({seed: found[metric] for seed, found in side.items()} for side in (by_seed, reference))
+        against = paired_by_seed(ours, theirs)
         figures = {column: mean_interval([values[column] for values in by_seed.values()]) for column in columns}
         groups.append(Group(name, reads, num_labels, tuple(sorted(by_seed)), figures, against))
-    adjusted = holm([math.nan if group.against is None else group.against.t_p for group in groups])
+    adjusted = holm_over(group.against for group in groups)
     groups = [replace(group, holm_p=p) for group, p in zip(groups, adjusted, strict=True)]
     return sorted(
         groups, key=lambda one: (one.reads, one.num_labels, -sign(metric) * one.figures[metric].mean, one.name)

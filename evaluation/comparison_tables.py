@@ -56,20 +56,21 @@ def _test_header(baseline: str, metric: str) -> list[str]:
     return [f"{metric.replace('_', ' ')} − {baseline}", "p (paired t)", "p (Holm)", "p (Wilcoxon)", "pairs"]
 
 
-def _lines(rows: Iterable[list[str]]) -> str:
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+def _table(header: list[str], rows: Iterable[list[str]]) -> str:
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
 
 
 def overall_markdown(lines: Iterable[Overall], settings: int, baseline: str | None, metric: str) -> str:
     """A table of the methods over all `settings`."""
     header = ["method", f"{metric.replace('_', ' ')}, mean over {settings} settings", "seeds"]
     header += _test_header(baseline, metric) if baseline is not None else []
-    rows = [header, ["---", *["---:"] * (len(header) - 1)]]
+    rows = []
     for line in lines:
         cells = [line.name.replace("|", "\\|"), _shown(line.figure, metric), str(line.figure.count)]
         cells += _tested(line.name, baseline, line.against, line.holm_p, metric) if baseline is not None else []
         rows.append(cells)
-    return _lines(rows)
+    return _table(header, rows)
 
 
 def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str = "macro_f1") -> str:
@@ -85,7 +86,7 @@ def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str =
     header += [name.replace("_", " ") for name in percents]
     header += _test_header(baseline, metric) if baseline is not None else []
     header += ["seconds", "GiB"]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
+    lines = []
     for group in groups:
         cells = [group.name.replace("|", "\\|"), *([group.reads] if several else [])]
         cells += [str(group.num_labels), str(len(group.seeds))]
@@ -93,7 +94,7 @@ def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str =
         cells += _tested(group.name, baseline, group.against, group.holm_p, metric) if baseline is not None else []
         cells += [_plain(group.figures["seconds"], 0), _plain(group.figures["peak_memory_gib"], 2)]
         lines.append(cells)
-    return _lines(lines)
+    return _table(header, lines)
 
 
 def table_csv(groups: Iterable[Group]) -> str:

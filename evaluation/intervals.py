@@ -6,7 +6,7 @@ scipy.stats is imported where it is asked, as it takes a second and a run needs 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,17 @@ def paired_test(first: Sequence[float] | np.ndarray, second: Sequence[float] | n
     t = interval.mean / spread if spread else math.inf
     t_p = 2 * stats.t.sf(abs(t), len(differences) - 1)
     return PairedTest(interval, float(t_p), float(stats.wilcoxon(differences).pvalue))
+
+
+def paired_by_seed(first: Mapping[int, float], second: Mapping[int, float]) -> PairedTest | None:
+    """`paired_test` of two methods' values by seed, on the seeds that both have; None where there is none."""
+    shared = sorted(set(first) & set(second))
+    return paired_test([first[seed] for seed in shared], [second[seed] for seed in shared]) if shared else None
+
+
+def holm_over(tests: Iterable[PairedTest | None]) -> list[float]:
+    """`holm` of the t-tests; NaN where there is none."""
+    return holm([math.nan if test is None else test.t_p for test in tests])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evaluation.compare import Run, sign
-from evaluation.intervals import Interval, PairedTest, holm, mean_interval, paired_test
+from evaluation.intervals import Interval, PairedTest, holm_over, mean_interval, paired_by_seed
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,15 @@ def overall(
         for method, seeds in found.items()
     }
     reference = means.get(baseline or "", {})
-    lines = []
-    for method, by_seed in means.items():
-        if by_seed:
-            shared = sorted(set(by_seed) & set(reference)) if method != baseline else []
-            sides = ([side[seed] for seed in shared] for side in (by_seed, reference))
-            against = paired_test(*sides) if shared else None
-            lines.append(Overall(method, mean_interval(list(by_seed.values())), against))
-    adjusted = holm([math.nan if line.against is None else line.against.t_p for line in lines])
+    lines = [
+        Overall(
+            method,
+            mean_interval(list(by_seed.values())),
+            paired_by_seed(by_seed, {} if method == baseline else reference),
+        )
+        for method, by_seed in means.items()
+        if by_seed
+    ]
+    adjusted = holm_over(line.against for line in lines)
     lines = [replace(line, holm_p=p) for line, p in zip(lines, adjusted, strict=True)]
     return sorted(lines, key=lambda line: (-sign(metric) * line.figure.mean, line.name)), len(settings)
