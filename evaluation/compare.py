@@ -65,7 +65,12 @@ class Run:
     @property
     def group(self) -> tuple[str, str, int]:
         """What repeats with another seed: the method, what it reads, the number of labelled posts."""
-        return self.method, self.reads, self.results["num_labels"]
+        return self.method, *self.setting
+
+    @property
+    def setting(self) -> tuple[str, int]:
+        """In what methods are compared: what they read, the number of labelled posts."""
+        return self.reads, self.results["num_labels"]
 
     @property
     def seed(self) -> int:
@@ -99,6 +104,11 @@ class Group:
     figures: dict[str, Interval]
     against: PairedTest | None
     holm_p: float = math.nan
+
+    @property
+    def setting(self) -> tuple[str, int]:
+        """As that of its runs."""
+        return self.reads, self.num_labels
 
 
 def read_run(folder: Path | str) -> Run:
@@ -145,15 +155,15 @@ def tell_apart(runs: Iterable[Run]) -> list[Run]:
 def unshared(runs: Sequence[Run]) -> list[str]:
     """A sentence for each option of RECIPE in which runs differ that are compared with one another."""
     sentences = []
-    for reads, num_labels in sorted({run.group[1:] for run in runs}):
-        block = [run for run in runs if run.group[1:] == (reads, num_labels) and run.recipe]
+    for setting in sorted({run.setting for run in runs}):
+        block = [run for run in runs if run.setting == setting and run.recipe]
         for name in _differing(block):
             methods: dict[str, list[str]] = {}
             for run in block:
                 known = methods.setdefault(str(run.recipe.get(name)), [])
                 known += [run.method] if run.method not in known else []
             told = "; ".join(f"{value} in {', '.join(known)}" for value, known in methods.items())
-            sentences.append(f"with {num_labels} labels --{name} is not the same everywhere: {told}")
+            sentences.append(f"with {setting[1]} labels --{name} is not the same everywhere: {told}")
     return sentences
 
 
@@ -222,9 +232,7 @@ def compare(
         groups.append(Group(name, reads, num_labels, tuple(sorted(by_seed)), figures, against))
     adjusted = holm_over(group.against for group in groups)
     groups = [replace(group, holm_p=p) for group, p in zip(groups, adjusted, strict=True)]
-    return sorted(
-        groups, key=lambda one: (one.reads, one.num_labels, -sign(metric) * one.figures[metric].mean, one.name)
-    )
+    return sorted(groups, key=lambda one: (*one.setting, -sign(metric) * one.figures[metric].mean, one.name))
 
 
 def ranking(runs: Sequence[Run], posts: str = "full", metric: str = "macro_f1") -> tuple[Ranking, int]:

@@ -7,10 +7,12 @@ import io
 import math
 from collections.abc import Iterable
 
-from evaluation.compare import COSTS, Group
+from evaluation.compare import COSTS, Group, sign
 from evaluation.intervals import Interval, PairedTest
 from evaluation.overall import Overall
 from evaluation.ranks import Ranking
+
+ALPHA = 0.05
 
 
 def _p(value: float) -> str:
@@ -61,16 +63,36 @@ def _table(header: list[str], rows: Iterable[list[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
 
 
-def overall_markdown(lines: Iterable[Overall], settings: int, baseline: str | None, metric: str) -> str:
-    """A table of the methods over all `settings`."""
-    header = ["method", f"{metric.replace('_', ' ')}, mean over {settings} settings", "seeds"]
+def overall_markdown(lines: Iterable[Overall], groups: Iterable[Group], baseline: str | None, metric: str) -> str:
+    """A table of the methods over all settings: the metric in each, as `groups` have it, and its mean. A mark says
+    where a method was told from the baseline."""
+    by_setting = {(group.name, group.setting): group for group in groups}
+    settings = sorted({setting for _, setting in by_setting})
+    several = len({reads for reads, _ in settings}) > 1
+    header = ["method", *(f"{reads}, {labels}" if several else f"{labels} labels" for reads, labels in settings)]
+    header += [f"{metric.replace('_', ' ')}, mean", "seeds"]
     header += _test_header(baseline, metric) if baseline is not None else []
     rows = []
     for line in lines:
-        cells = [line.name.replace("|", "\\|"), _shown(line.figure, metric), str(line.figure.count)]
+        cells = [line.name.replace("|", "\\|")]
+        cells += [_marked(by_setting[line.name, setting], metric) for setting in settings]
+        cells += [_shown(line.figure, metric), str(line.figure.count)]
         cells += _tested(line.name, baseline, line.against, line.holm_p, metric) if baseline is not None else []
         rows.append(cells)
-    return _table(header, rows)
+    table = _table(header, rows)
+    if baseline is None:
+        return table
+    return (
+        f"{table}\n▲ better, ▼ worse than {baseline}, p < {ALPHA} after Holm's correction over all single settings.\n"
+    )
+
+
+def _marked(group: Group, metric: str) -> str:
+    """The metric, and whether it was told from the baseline's."""
+    shown = _shown(group.figures[metric], metric)
+    if group.against is None or not group.holm_p < ALPHA:
+        return shown
+    return f"{shown} {'▲' if sign(metric) * group.against.difference.mean > 0 else '▼'}"
 
 
 def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str = "macro_f1") -> str:

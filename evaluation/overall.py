@@ -24,19 +24,18 @@ class Overall:
 
 def overall(
     runs: Sequence[Run], baseline: str | None = None, posts: str = "full", metric: str = "macro_f1"
-) -> tuple[list[Overall], int]:
-    """Each method of `runs` that can be compared over all settings (what the net reads, number of labels), best first,
-    and the number of settings.
+) -> list[Overall]:
+    """Each method of `runs` that can be compared over all settings (what the net reads, number of labels), best first.
 
     A seed's figure is its mean over the settings, so that a test over seeds pairs independent label sets. Seeds that
     lack a setting do not count, and methods without another seed are left out.
     """
-    settings = sorted({run.group[1:] for run in runs})
+    settings = {run.setting for run in runs}
     found: dict[str, dict[int, dict[tuple[str, int], float]]] = {}
     for run in runs:
         value = run.figures(posts)[metric]
         if not math.isnan(value):
-            found.setdefault(run.method, {}).setdefault(run.seed, {})[run.group[1:]] = value
+            found.setdefault(run.method, {}).setdefault(run.seed, {})[run.setting] = value
     means = {
         method: {
             seed: float(np.mean(list(values.values())))
@@ -57,4 +56,4 @@ def overall(
     ]
     adjusted = holm_over(line.against for line in lines)
     lines = [replace(line, holm_p=p) for line, p in zip(lines, adjusted, strict=True)]
-    return sorted(lines, key=lambda line: (-sign(metric) * line.figure.mean, line.name)), len(settings)
+    return sorted(lines, key=lambda line: (-sign(metric) * line.figure.mean, line.name))

@@ -12,7 +12,7 @@ import algorithms
 from algorithms.base import Algorithm, Task
 from datasets.batch import Views
 from scripts.bench_timing import Row, interleave, ratios
-from scripts.bench_world import CLASSES, FROZEN, Bench, learner, make_trainer
+from scripts.bench_world import CLASSES, FROZEN, Bench, learner, training_steps
 from training.assembly import Assembly
 
 BASELINE, REMEMBERS_POSTS = "fixmatch", "flexmatch"
@@ -27,7 +27,7 @@ def every_algorithm(bench: Bench) -> Iterator[Row]:
     nets that learn from the posts themselves."""
     names = [BASELINE, *(name for name in algorithms.names() if name != BASELINE)]
     for what, flags in (("cached features", FROZEN), ("small nets", ())):
-        variants = {name: _steps(bench, name, *flags) for name in names}
+        variants = {name: training_steps(_assembly(bench, name, *flags), bench.folder / name, STEPS) for name in names}
         seconds = interleave(variants, bench.repeats, bench.device)
         yield Row(f"{what}: {BASELINE}", "ms", tuple(1e3 * value for value in seconds[BASELINE]))
         for name in names[1:]:
@@ -41,24 +41,6 @@ def every_algorithm(bench: Bench) -> Iterator[Row]:
 def _assembly(bench: Bench, name: str, *flags: str) -> Assembly:
     small = ("--batch_size", "2", "--uratio", "2") if bench.tiny else ()
     return bench.assembly("--algorithm", name, *flags, *small)
-
-
-def _steps(bench: Bench, name: str, *flags: str) -> Callable[[], int]:
-    """Some steps of the trainer that main.py uses, over batches that are ready, and how many."""
-    assembly = _assembly(bench, name, *flags)
-    trainer = make_trainer(assembly, bench.folder / name)
-    batches = list(assembly.make_loader(0, 2))
-    done = 0
-
-    def run() -> int:
-        nonlocal done
-        for _ in range(STEPS):
-            _, labelled, unlabelled = batches[done % len(batches)]
-            trainer.step(done, labelled, unlabelled)
-            done += 1
-        return STEPS
-
-    return run
 
 
 def many_posts(bench: Bench, name: str) -> Iterator[Row]:

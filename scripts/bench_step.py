@@ -22,6 +22,7 @@ from scripts.bench_timing import Phases, Row, interleave, ratios
 from scripts.bench_world import (
     CLASSES,
     LARGE_NETS,
+    MEDIUM_NETS,
     SMALL_NETS,
     TASK,
     Bench,
@@ -30,6 +31,7 @@ from scripts.bench_world import (
     make_trainer,
     pictures,
     posts_per_step,
+    training_steps,
     vit_shape,
 )
 
@@ -38,6 +40,8 @@ GRADIENT_TOLERANCE = 1e-3
 """Largest relative difference of a weight's gradient in float32 that rounding explains."""
 LAYOUT_NETS = ("mobilenetv2_100", "resnet50", "vit_small_patch16_224")
 """Nets whose step is timed in both orders of memory."""
+AS_PRETRAINED = ("--batch_norm", "frozen")
+"""Flags with which a net of random weights costs what a pretrained one does."""
 MARGIN_ROWS = 48
 """Rows for the loop, which is too slow for the 160 of a default step."""
 
@@ -107,10 +111,30 @@ def _counted(function: Callable[[], object], times: int = 1) -> Callable[[], int
 
 
 def scrd_step(bench: Bench) -> Iterator[Row]:
-    """Where the time of a step of SCRD goes, by part, in the trainer that main.py uses."""
+    """Where the time of a step of SCRD goes, by part, in the trainer that main.py uses, and a step of the released
+    variant over it."""
     yield from _shares(bench, SMALL_NETS, ())
+    yield from _shares(bench, MEDIUM_NETS, (*bench.medium_flags(), *AS_PRETRAINED))
+    yield from released_over_scrd(bench)
     if bench.cuda and not bench.tiny:
         yield from _shares(bench, LARGE_NETS, bench.large_flags())
+
+
+def released_over_scrd(bench: Bench) -> Iterator[Row]:
+    """A step of SCRD's released variant, as it was released, over one of ours, for the same posts, all weights
+    trained."""
+    variants = {
+        "scrd": AS_PRETRAINED,
+        "scrd_released": ("--algorithm", "scrd_released", "--batch_norm", "batch", "--strong_text", "0"),
+    }
+    steps = {
+        name: training_steps(bench.assembly(*bench.medium_flags(), *flags), bench.folder / name, 2)
+        for name, flags in variants.items()
+    }
+    seconds = interleave(steps, bench.repeats, bench.device)
+    yield Row(f"{MEDIUM_NETS}: released variant over scrd", "×", ratios(seconds["scrd_released"], seconds["scrd"]))
+    for name in variants:
+        yield Row(f"{MEDIUM_NETS}: {name}", "s", seconds[name])
 
 
 def _shares(bench: Bench, nets: str, flags: tuple[str, ...]) -> Iterator[Row]:

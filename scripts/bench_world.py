@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,9 @@ FROZEN = ("--freeze", "image,text", "--image_weights", "none", "--text_weights",
 """Flags of a run on cached features; they may be random, as nothing is measured but time."""
 STEPS = 10_000
 """Steps of a run that is never finished: the learning rate's course."""
-SMALL_NETS, LARGE_NETS = "small nets", "ViT-B/16 and BERT-base"
+SMALL_NETS, MEDIUM_NETS, LARGE_NETS = "small nets", "MobileNetV2 and MiniLM", "ViT-B/16 and BERT-base"
+MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+"""The size of MiniLM-L6, as BertConfig takes it."""
 
 
 @dataclass
@@ -85,24 +87,31 @@ class Bench:
                 self._assembled[flags] = assemble(options, self.device, ALONE)
         return self._assembled[flags]
 
+    def medium_flags(self) -> tuple[str, ...]:
+        """Flags for MobileNetV2 and a BERT of MiniLM's size, as few posts a step as SCRD's authors take."""
+        return (*self._nets("mobilenetv2_100", MINILM), "--batch_size", "2", "--uratio", str(self.sized(1, 4, 4)))
+
     def large_flags(self) -> tuple[str, ...]:
-        """Flags for ViT-B/16 and BERT-base, both of random weights, at 224 pixels."""
-        folder = self.folder / "bert-base"
+        """Flags for ViT-B/16 and BERT-base."""
+        posts = ("--batch_size", str(self.sized(2, 2, 64)), "--uratio", str(self.sized(1, 4, 7)))
+        return (*self._nets("vit_b16", {}), *posts)
+
+    def _nets(self, image: str, text: Mapping[str, int]) -> tuple[str, ...]:
+        """Flags for an image encoder at 224 pixels and a BERT of config `text`, both of random weights."""
+        folder = self.folder / f"bert-{text.get('hidden_size', 'base')}"
         if not folder.is_dir():
-            _write_bert(folder, self.assembly())
-        return (
-            "--image_net", "vit_b16", "--image_weights", "none", "--text_weights", str(folder), "--image_size", "224",
-            "--world_size", "256", "--batch_size", str(self.sized(2, 2, 64)), "--uratio", str(self.sized(1, 4, 7)),
-        )  # fmt: skip
+            _write_bert(folder, self.assembly(), text)
+        size = ("--image_size", str(self.sized(64, 224, 224)), "--world_size", "256")
+        return ("--image_net", image, "--image_weights", "none", "--text_weights", str(folder), *size)
 
 
-def _write_bert(folder: Path, assembly: Assembly) -> None:
-    """A BERT-base of random weights with a tokenizer of the world's texts, as `--text_weights` reads it."""
+def _write_bert(folder: Path, assembly: Assembly, config: Mapping[str, int]) -> None:
+    """A BERT of random weights with a tokenizer of the world's texts, as `--text_weights` reads it."""
     from transformers import AutoModel, BertConfig
 
     store = open_posts(assembly.options.data, assembly.options.world)
     tokenizer = train_tokenizer(store.texts(np.arange(len(store))), folder)
-    AutoModel.from_config(BertConfig(vocab_size=len(tokenizer))).save_pretrained(folder)
+    AutoModel.from_config(BertConfig(vocab_size=len(tokenizer), **config)).save_pretrained(folder)
 
 
 def make_trainer(assembly: Assembly, folder: Path) -> Trainer:
@@ -118,6 +127,24 @@ def make_trainer(assembly: Assembly, folder: Path) -> Trainer:
         autocast=autocast_type(options, assembly.device),
         truth=torch.from_numpy(assembly.store.label.copy()).to(assembly.device), classes=assembly.store.classes,
     )  # fmt: skip
+
+
+def training_steps(assembly: Assembly, folder: Path, count: int) -> Callable[[], int]:
+    """A function that makes `count` steps of the trainer that main.py uses, over batches that are ready, and says how
+    many."""
+    trainer = make_trainer(assembly, folder)
+    batches = list(assembly.make_loader(0, 2))
+    done = 0
+
+    def run() -> int:
+        nonlocal done
+        for _ in range(count):
+            _, labelled, unlabelled = batches[done % len(batches)]
+            trainer.step(done, labelled, unlabelled)
+            done += 1
+        return count
+
+    return run
 
 
 def posts_per_step(assembly: Assembly) -> int:

@@ -2,7 +2,7 @@
 
 Prints a Markdown table: mean over seeds with its 95 % interval, recall of each class, what pseudo-labels taught, and
 paired tests against the baseline. Runs are grouped by method, by what the net reads and by their number of labels; a
-second table has the methods over all these settings.
+second table has the methods side by side in all these settings.
 With a folder as --output: table, mean ranks with the critical difference, and pictures.
 """
 
@@ -53,9 +53,9 @@ def main(options: CompareOptions) -> None:
     for sentence in unshared(runs):
         print(f"note: {sentence}", file=sys.stderr)
     text = markdown(groups, baseline, options.metric)
-    lines, settings = overall(runs, baseline, options.posts, options.metric)
-    if settings > 1 and lines:
-        text += "\n" + overall_markdown(lines, settings, baseline, options.metric)
+    lines = overall(runs, baseline, options.posts, options.metric)
+    if lines and len({group.setting for group in groups}) > 1:
+        text += "\n" + overall_markdown(lines, groups, baseline, options.metric)
     print(text, end="")
     output = Path(options.output)
     if not options.output:
