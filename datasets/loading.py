@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -327,7 +326,6 @@ class TrainingLoader:
 
     What a step brings is a function of the step alone: not of where the loader starts, of the number of worker
     processes or of the number of training processes. A source that decodes no images is read without worker processes.
-    `wait_seconds` is the time spent waiting for data; whoever reads it may set it back to 0.
     """
 
     def __init__(
@@ -353,13 +351,12 @@ class TrainingLoader:
         self.seed = seed
         self.num_workers = num_workers if source.decodes else 0
         self.device = torch.device(device)
-        self.wait_seconds = 0.0
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Batch], dict[str, Batch]]]:
-        for raw in _copied(self._timed(_read(self.data, self.steps, self.num_workers, self.device)), self.device):
+        for raw in _copied(_read(self.data, self.steps, self.num_workers, self.device), self.device):
             labelled, unlabelled = (
                 self.view_maker(views, self.seed, raw.number, order.stream, order.part, order.batch_size, training=True)
                 if order is not None and views
@@ -367,16 +364,6 @@ class TrainingLoader:
                 for order, views in zip(self.orders, (raw.labelled, raw.unlabelled), strict=True)
             )
             yield raw.number, labelled, unlabelled
-
-    def _timed(self, steps: Iterator[RawStep]) -> Iterator[RawStep]:
-        """The same steps, with the time that each took to come added to `wait_seconds`."""
-        while True:
-            begin = time.perf_counter()
-            raw = next(steps, None)
-            self.wait_seconds += time.perf_counter() - begin
-            if raw is None:
-                return
-            yield raw
 
 
 def evaluation_batches(

@@ -18,7 +18,7 @@ from scripts.bench_timing import Row, interleave, per_second, ratios, synchronis
 from scripts.bench_world import FROZEN, Bench, make_trainer, posts_per_step
 from training.assembly import Assembly
 from training.checkpoint import load_checkpoint
-from training.trainer import Trainer
+from training.trainer import Trainer, timed
 
 MEGABYTE = 1e6
 WRITE_ROWS = 50_000
@@ -38,20 +38,19 @@ def loading(bench: Bench) -> Iterator[Row]:
 
     def run(steps: int, learn: bool) -> float:
         """Seconds per step, from the second one on; the share of them spent waiting for data goes to `waits`."""
-        loader = assembly.make_loader(0, steps + 1)
-        batches = iter(loader)
+        batches, waited = iter(assembly.make_loader(0, steps + 1)), list[float]()
         first = next(batches)
         if learn:
             trainer.step(*first)
         synchronise(bench.device)
-        loader.wait_seconds, begun = 0.0, time.perf_counter()
-        for batch in batches:
+        begun = time.perf_counter()
+        for batch in timed(batches, waited.append):
             if learn:
                 trainer.step(*batch)
         synchronise(bench.device)
         seconds = time.perf_counter() - begun
         if learn:
-            waits.append(100 * loader.wait_seconds / seconds)
+            waits.append(100 * sum(waited) / seconds)
         return seconds / steps
 
     def step_alone() -> float:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ from training.statistics import Statistics
 BEST_BY = "eval/F1"
 """The figure of an evaluation by which the best model is chosen: macro-F1 on the validation posts."""
 
+T = TypeVar("T")
 Loader = Iterable[tuple[int, Mapping[str, Batch], Mapping[str, Batch]]]
 
 
@@ -144,7 +145,8 @@ class Trainer:
         self._entries: list[_Entry] = []
         self._histograms: dict[str, Tensor] = {}
         self._saved_step, self._saved_at = -1, 0.0
-        self._posts, self._waited, self._logged_at, self._begun = 0, 0.0, 0.0, 0.0
+        self._waits: list[float] = []
+        self._posts, self._logged_at, self._begun = 0, 0.0, 0.0
 
     # ---- the run
 
@@ -183,14 +185,7 @@ class Trainer:
         """The batches from where the run stands to its end, with the time waited for them."""
         if self.progress.step >= self.total or self._patience_over():
             return
-        batches = iter(self.make_loader(self.progress.step, self.total))
-        while True:
-            begun = time.perf_counter()
-            batch = next(batches, None)
-            self._waited += time.perf_counter() - begun
-            if batch is None:
-                return
-            yield batch
+        yield from timed(self.make_loader(self.progress.step, self.total), self._waits.append)
 
     # ---- one step
 
@@ -267,12 +262,13 @@ class Trainer:
         passed = max(now - self._logged_at, 1e-9)
         figures = {
             "train/posts_per_second": self._posts / passed,
-            "train/data_wait": self._waited / passed,
+            "train/data_wait": sum(self._waits) / passed,
             "lr": max(group["lr"] for group in self.optimiser.param_groups),
         }
         if self.device.type == "cuda":
             figures["train/memory_gib"] = torch.cuda.max_memory_allocated(self.device) / 2**30
-        self._posts, self._waited, self._logged_at = 0, 0.0, now
+        self._waits.clear()
+        self._posts, self._logged_at = 0, now
         shown = {name: value for name, value in self._histograms.items() if name != "mask"}
         copies = HostCopy(list(shown.values())), HostCopy([self.skips.values])
         self._entries.append(
@@ -362,6 +358,18 @@ class Trainer:
         self.skips.values = state["skips"].to(self.device)
         self.progress = Progress(**state["progress"])
         self._saved_step = checkpoint.step
+
+
+def timed(batches: Iterable[T], tell: Callable[[float], object]) -> Iterator[T]:
+    """The same batches; `tell` is called with the seconds waited for each."""
+    source = iter(batches)
+    while True:
+        begun = time.perf_counter()
+        batch = next(source, None)
+        tell(time.perf_counter() - begun)
+        if batch is None:
+            return
+        yield batch
 
 
 def _size(views: Views) -> int:

@@ -287,14 +287,6 @@ def test_clean_views_lose_modalities_in_training(which, request):
         assert (seen["clean"].has_image ^ seen["clean"].has_text).all()
 
 
-def test_waiting_is_counted(source, monkeypatch):
-    read = PostSource._read
-    monkeypatch.setattr(PostSource, "_read", lambda *arguments: time.sleep(0.01) or read(*arguments))
-    slow = loader(source)
-    list(slow)
-    assert slow.wait_seconds >= 4 * 2 * 0.01
-
-
 def test_source_pickles_as_paths(source, feature_source):
     for which in (source, feature_source):
         again = pickle.loads(pickle.dumps(which)).batch(np.arange(5), ("weak",))["weak"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,18 @@ def test_pseudo_label_accuracy_is_that_of_the_accepted_posts_with_known_truth(tm
     assert line["train/pseudo_acc"] == pytest.approx(expected)
     shares = [line[f"train/pseudo_label/{place}"] for place in range(3)]
     assert sum(shares) == pytest.approx(line["train/util_ratio"])
+
+
+def test_waiting_for_data_is_shown_of_every_interval(tmp_path: Path) -> None:
+    def slow(start: int, stop: int) -> Any:
+        for batch in ToyLoader()(start, stop):
+            time.sleep(0.05)
+            yield batch
+
+    build(tmp_path, slow, epoch=1, num_log_iter=2).train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    shares = [line["train/data_wait"] for line in lines if "train/data_wait" in line]
+    assert len(shares) > 2 and all(0.3 < share <= 1 for share in shares)
 
 
 def test_the_learning_rate_of_a_step_is_the_schedules(tmp_path: Path) -> None:
