@@ -59,8 +59,10 @@ def _test_header(baseline: str, metric: str) -> list[str]:
 
 
 def _table(header: list[str], rows: Iterable[list[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers. A | in a cell is escaped."""
     rule = ["---", *["---:"] * (len(header) - 1)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
+    escaped = ([cell.replace("|", "\\|") for cell in cells] for cells in (header, rule, *rows))
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in escaped)
 
 
 def overall_markdown(lines: Iterable[Overall], groups: Iterable[Group], baseline: str | None, metric: str) -> str:
@@ -74,8 +76,7 @@ def overall_markdown(lines: Iterable[Overall], groups: Iterable[Group], baseline
     header += _test_header(baseline, metric) if baseline is not None else []
     rows = []
     for line in lines:
-        cells = [line.name.replace("|", "\\|")]
-        cells += [_marked(by_setting[line.name, setting], metric) for setting in settings]
+        cells = [line.name, *(_marked(by_setting[line.name, setting], metric) for setting in settings)]
         cells += [_shown(line.figure, metric), str(line.figure.count)]
         cells += _tested(line.name, baseline, line.against, line.holm_p, metric) if baseline is not None else []
         rows.append(cells)
@@ -110,7 +111,7 @@ def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str =
     header += ["seconds", "GiB"]
     lines = []
     for group in groups:
-        cells = [group.name.replace("|", "\\|"), *([group.reads] if several else [])]
+        cells = [group.name, *([group.reads] if several else [])]
         cells += [str(group.num_labels), str(len(group.seeds))]
         cells += [percent(group.figures[name]) for name in percents]
         cells += _tested(group.name, baseline, group.against, group.holm_p, metric) if baseline is not None else []
@@ -149,17 +150,14 @@ def table_csv(groups: Iterable[Group]) -> str:
 
 def ranks_markdown(ranking: Ranking, left_out: int, metric: str) -> str:
     """The mean ranks and what may be concluded from them."""
-    rows = "".join(
-        f"| {name.replace('|', chr(92) + '|')} | {mean:.2f} |\n"
-        for name, mean in zip(ranking.methods, ranking.mean_ranks, strict=True)
-    )
+    rows = ([name, f"{mean:.2f}"] for name, mean in zip(ranking.methods, ranking.mean_ranks, strict=True))
     alike = "".join(
         f"- not told apart: {', '.join(ranking.methods[first : last + 1])}\n" for first, last in ranking.cliques
     )
     missing = f" {left_out} other blocks lack a method and do not count." if left_out else ""
     return (
         f"Ranks by {metric.replace('_', ' ')} in {ranking.blocks} blocks; a block is what the net reads, a number of "
-        f"labels and a seed.{missing}\n\n| method | mean rank |\n| --- | ---: |\n{rows}\n"
+        f"labels and a seed.{missing}\n\n{_table(['method', 'mean rank'], rows)}\n"
         f"Friedman's chi square {ranking.statistic:.2f}, p {_p(ranking.p)}. Two mean ranks differ (Nemenyi, 5 %) where "
         f"they are {ranking.critical_difference:.2f} or more apart. Blocks of one seed share posts and are not "
         f"independent, so these p-values are too small rather than too large.\n\n{alike}"

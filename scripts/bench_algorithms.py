@@ -50,6 +50,7 @@ def many_posts(bench: Bench, name: str) -> Iterator[Row]:
     draw = torch.Generator().manual_seed(0)
 
     def among(posts: int) -> Callable[[], int]:
+        """Steps of the algorithm where the store has `posts` posts."""
         classes = torch.arange(CLASSES)
         task = Task(CLASSES, posts, posts, labelled=classes, labels=classes)
         kind = algorithms.find(name)

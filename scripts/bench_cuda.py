@@ -27,6 +27,7 @@ from scripts.bench_world import (
     make_trainer,
     pictures,
     posts_per_step,
+    training_steps,
     vit_shape,
 )
 
@@ -53,16 +54,9 @@ def throughput(bench: Bench) -> Iterator[Row]:
     """Posts a second of SCRD's whole step in the trainer, and the share of the peak that its operations are."""
     large = bench.cuda and not bench.tiny
     assembly = bench.assembly(*(bench.large_flags() if large else ()))
-    trainer = make_trainer(assembly, bench.folder / "throughput")
-    batches = list(assembly.make_loader(0, 2))
-
-    def step() -> int:
-        for batch in batches:
-            trainer.step(*batch)
-        return len(batches)
-
-    seconds = interleave({"step": step}, bench.repeats, bench.device)["step"]
-    flops = operations(lambda: trainer.step(*batches[0]))
+    steps = training_steps(assembly, bench.folder / "throughput", 2)
+    seconds = interleave({"steps": steps}, bench.repeats, bench.device)["steps"]
+    flops = operations(steps) // 2
     nets = LARGE_NETS if large else SMALL_NETS
     yield Row(f"SCRD, {nets}, eager", "posts/s", per_second(seconds, posts_per_step(assembly)))
     yield Row(f"SCRD, {nets}, eager: operations of a step", "TFLOP", (flops * PER_TERA,))

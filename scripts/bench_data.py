@@ -77,6 +77,7 @@ def cached_features(bench: Bench) -> Iterator[Row]:
     counts = {"live": bench.sized(2, 4, 20), "frozen": bench.sized(4, 40, 200)}
 
     def runner(name: str, assembly: Assembly) -> Callable[[], int]:
+        """Loader and steps of one of the two, from the start each time."""
         trainer = make_trainer(assembly, bench.folder / f"features-{name}")
 
         def run() -> int:

@@ -223,6 +223,8 @@ def margin_loss(bench: Bench) -> Iterator[Row]:
     answers: dict[str, Tensor] = {}
 
     def timed(name: str, function: Callable[[], Tensor]) -> Callable[[], int]:
+        """The loss and its backward pass; the gradient stays in `answers` under `name`."""
+
         def run() -> int:
             common.grad = None
             function().backward()
