@@ -18,7 +18,8 @@ from scripts.bench_timing import Row, interleave, per_second, ratios, synchronis
 from scripts.bench_world import FROZEN, Bench, make_trainer, posts_per_step
 from training.assembly import Assembly
 from training.checkpoint import load_checkpoint
-from training.trainer import Trainer, timed
+from training.step_log import timed
+from training.trainer import Trainer
 
 MEGABYTE = 1e6
 WRITE_ROWS = 50_000

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,19 +31,16 @@ from training.monitor import Monitor
 from training.optimisers import Schedule, load_optimiser_state, optimiser_state
 from training.options import TrainingOptions
 from training.run_folder import RunFolder
-from training.scalars import HostCopy, Means, ScalarMeans, SkipCounter, add_pseudo_label_accuracy, pseudo_label_figures
+from training.scalars import SkipCounter, pseudo_label_figures
 from training.signals import StopSignal
 from training.statistics import Statistics
+from training.step_log import StepLog
 
 BEST_BY = "eval/F1"
 """The figure of an evaluation by which the best model is chosen: macro-F1 on the validation posts."""
+TOTAL = "train/total_loss"
 
-T = TypeVar("T")
 Loader = Iterable[tuple[int, Mapping[str, Batch], Mapping[str, Batch]]]
-
-
-class Diverged(ValueError):
-    """Too many steps in a row had a loss or gradient that is not finite."""
 
 
 @dataclass
@@ -68,18 +65,6 @@ class Summary:
     skipped: int  # steps left out because a loss or gradient was not finite
     seconds: float
     stopped_early: bool
-
-
-@dataclass
-class _Entry:
-    """A log entry on its way to the host."""
-
-    step: int
-    means: Means
-    skips: HostCopy
-    histogram_names: list[str]
-    histograms: HostCopy
-    figures: dict[str, float]
 
 
 class Trainer:
@@ -138,15 +123,11 @@ class Trainer:
         if processes.world > 1:  # heads that a step does not use have no gradient; `Statistics` shares the buffers
             self.learner = DistributedDataParallel(algorithm, broadcast_buffers=False, find_unused_parameters=True)
         self.statistics = Statistics(algorithm, processes)
-        self.scalars = ScalarMeans(device, processes)
         self.skips = SkipCounter(options.max_skipped, device)
+        self.log = StepLog(monitor, self.skips, device, processes)
         self.progress = Progress()
         self.stop = StopSignal()
-        self._entries: list[_Entry] = []
-        self._histograms: dict[str, Tensor] = {}
-        self._saved_step, self._saved_at = -1, 0.0
-        self._waits: list[float] = []
-        self._posts, self._logged_at, self._begun = 0, 0.0, 0.0
+        self._saved_step, self._saved_at, self._begun = -1, 0.0, 0.0
 
     # ---- the run
 
@@ -157,7 +138,8 @@ class Trainer:
         """
         options, progress = self.options, self.progress
         with self.stop, _monitored(self.monitor, progress.step), _rare_collection():
-            self._begun = self._logged_at = self._saved_at = time.perf_counter()
+            self._begun = self._saved_at = time.perf_counter()
+            self.log.start()
             self._evaluate_if_due()  # a run killed between the step and its evaluation still owes it
             self.algorithm.train()
             for number, labelled, unlabelled in self._batches():
@@ -165,7 +147,7 @@ class Trainer:
                 progress.step = number + 1
                 self.monitor.advance()
                 if progress.step % options.num_log_iter == 0 or progress.step == self.total:
-                    self._log()
+                    self.log.send(progress.step, max(group["lr"] for group in self.optimiser.param_groups))
                 if self.processes.any(self.stop.came):
                     break
                 self._evaluate_if_due()
@@ -185,7 +167,7 @@ class Trainer:
         """The batches from where the run stands to its end, with the time waited for them."""
         if self.progress.step >= self.total or self._patience_over():
             return
-        yield from timed(self.make_loader(self.progress.step, self.total), self._waits.append)
+        yield from self.log.timed(self.make_loader(self.progress.step, self.total))
 
     # ---- one step
 
@@ -196,21 +178,20 @@ class Trainer:
         if self.algorithm.restarts_average and number % self.options.num_train_iter == 0:
             self.ema.restart(self.algorithm.net)
         self.statistics.keep()
-        total, scalars = self._gradients(number, labelled, unlabelled)
+        scalars, histograms = self._gradients(number, labelled, unlabelled)
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
         if self.options.clip > 0:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.options.clip, norm, foreach=True)
-        finite = torch.isfinite(total) & torch.isfinite(norm)
+        finite = torch.isfinite(scalars[TOTAL]) & torch.isfinite(norm)
         skipped = self.processes.max_(1 - finite.to(torch.float32))
         self.optimiser.found_inf = skipped  # type: ignore[attr-defined]  # the fused optimisers then change nothing
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.statistics.settle(skipped)
         self.ema.update(self.algorithm.net, number, skipped)
-        self.skips.add(skipped, number)
-        self.scalars.add({**scalars, "train/grad_norm": norm}, skipped)
-        self._posts += self.processes.world * (_size(labelled) + _size(unlabelled))
+        posts = self.processes.world * (_size(labelled) + _size(unlabelled))
+        self.log.add({**scalars, "train/grad_norm": norm}, histograms, skipped, number, posts)
 
     def _seed(self, seed: int) -> None:
         """As torch.manual_seed, for the device of the run and the host alone: asking for every kind of device, torch
@@ -219,8 +200,11 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.manual_seed_all(seed)
 
-    def _gradients(self, number: int, labelled: Views, unlabelled: Views) -> tuple[Tensor, dict[str, Tensor]]:
-        """Backward through the step, part by part. Returns the total loss and the scalars to show, means of the parts.
+    def _gradients(
+        self, number: int, labelled: Views, unlabelled: Views
+    ) -> tuple[dict[str, Tensor], Mapping[str, Tensor]]:
+        """Backward through the step, part by part. Returns the scalars to show, the total loss among them, as means of
+        the parts, and the last part's histograms.
 
         Each part has the same share of the labelled and of the unlabelled posts, so the mean of the parts' mean losses
         is the mean loss of the whole.
@@ -237,61 +221,20 @@ class Trainer:
                     losses: Losses = self.learner(some, others, when)
                 (losses.total / parts).backward()
             found.append(self._figures(losses, others))
-            self._histograms = {name: value.detach() for name, value in losses.histograms.items()}
         if parts == 1:
-            return found[0]["train/total_loss"], found[0]
-        means = {name: torch.stack([some[name] for some in found]).mean() for name in found[0]}
-        return means["train/total_loss"], means
+            return found[0], losses.histograms
+        return {name: torch.stack([some[name] for some in found]).mean() for name in found[0]}, losses.histograms
 
     @torch.no_grad()
     def _figures(self, losses: Losses, unlabelled: Views) -> dict[str, Tensor]:
         """The scalars of one part by their tags."""
-        figures = {"train/total_loss": losses.total.detach()}
+        figures = {TOTAL: losses.total.detach()}
         figures |= {f"train/{name}": value.detach() for name, value in (losses.parts | losses.seen).items()}
         if "pseudo_label" in losses.histograms and "mask" in losses.histograms:
             truth = None if self.truth is None else self.truth[next(iter(unlabelled.values())).index]
             pseudo_label, mask = losses.histograms["pseudo_label"], losses.histograms["mask"]
             figures |= pseudo_label_figures(pseudo_label, mask, truth, self.classes)
         return figures
-
-    # ---- what is shown
-
-    def _log(self) -> None:
-        """Send the figures of the interval on their way; show those of the interval before (CUDA) or these (CPU)."""
-        now = time.perf_counter()
-        passed = max(now - self._logged_at, 1e-9)
-        figures = {
-            "train/posts_per_second": self._posts / passed,
-            "train/data_wait": sum(self._waits) / passed,
-            "lr": max(group["lr"] for group in self.optimiser.param_groups),
-        }
-        if self.device.type == "cuda":
-            figures["train/memory_gib"] = torch.cuda.max_memory_allocated(self.device) / 2**30
-        self._waits.clear()
-        self._posts, self._logged_at = 0, now
-        shown = {name: value for name, value in self._histograms.items() if name != "mask"}
-        copies = HostCopy(list(shown.values())), HostCopy([self.skips.values])
-        self._entries.append(
-            _Entry(self.progress.step, self.scalars.send(), copies[1], list(shown), copies[0], figures)
-        )
-        self._show(keep=1 if self.device.type == "cuda" else 0)
-
-    def _show(self, keep: int = 0) -> None:
-        """Show the log entries that are under way, all but the last `keep`."""
-        while len(self._entries) > keep:
-            entry = self._entries.pop(0)
-            figures = entry.means.read()
-            add_pseudo_label_accuracy(figures)
-            total, _, stop = entry.skips.read()[0].tolist()
-            self.monitor.log(entry.step, {**figures, **entry.figures, "train/skipped": total})
-            arrays = [tensor.float().numpy() for tensor in entry.histograms.read()]
-            tags = [f"train/{name}" for name in entry.histogram_names]
-            self.monitor.histograms(entry.step, dict(zip(tags, arrays, strict=True)))
-            if stop >= 0:
-                raise Diverged(
-                    f"stopped at step {stop}: {self.skips.limit} steps in a row had a loss or gradient that is not "
-                    "finite; the last checkpoint is intact. Try a lower --lr, a lower --clip or --precision float32"
-                )
 
     # ---- evaluation, patience, checkpoints
 
@@ -301,21 +244,20 @@ class Trainer:
         due = progress.step > 0 and (progress.step % self.eval_every == 0 or progress.step == self.total)
         if not due or progress.evaluated == progress.step:
             return
-        self._show()
-        begun = time.perf_counter()
-        figures = dict(self.evaluate(self.ema.net, progress.step)) if self.processes.first else {}
-        figures = self.processes.broadcast(figures)
-        better = figures[BEST_BY] > progress.best
-        progress.evaluated = progress.step
-        progress.worse = 0 if better else progress.worse + 1
-        if better:
-            progress.best, progress.best_step = figures[BEST_BY], progress.step
-            if self.processes.first:
-                about = {"step": str(progress.step), "macro_f1": str(progress.best)}
-                save_weights(self.folder.best, plain_state(self.ema.net), about)
-        self.monitor.evaluation(progress.step, figures, better)
-        gc.collect()
-        self._logged_at += time.perf_counter() - begun  # the evaluation's time does not count in posts per second
+        self.log.show()
+        with self.log.paused():
+            figures = dict(self.evaluate(self.ema.net, progress.step)) if self.processes.first else {}
+            figures = self.processes.broadcast(figures)
+            better = figures[BEST_BY] > progress.best
+            progress.evaluated = progress.step
+            progress.worse = 0 if better else progress.worse + 1
+            if better:
+                progress.best, progress.best_step = figures[BEST_BY], progress.step
+                if self.processes.first:
+                    about = {"step": str(progress.step), "macro_f1": str(progress.best)}
+                    save_weights(self.folder.best, plain_state(self.ema.net), about)
+            self.monitor.evaluation(progress.step, figures, better)
+            gc.collect()
 
     def _patience_over(self) -> bool:
         return 0 < self.options.patience <= self.progress.worse
@@ -327,7 +269,7 @@ class Trainer:
 
     def _save(self) -> None:
         """Write a checkpoint of where the run stands, unless there is one."""
-        self._show()
+        self.log.show()
         now = time.perf_counter()
         self.progress.seconds += now - self._begun
         self._begun = now
@@ -358,18 +300,6 @@ class Trainer:
         self.skips.values = state["skips"].to(self.device)
         self.progress = Progress(**state["progress"])
         self._saved_step = checkpoint.step
-
-
-def timed(batches: Iterable[T], tell: Callable[[float], object]) -> Iterator[T]:
-    """The same batches; `tell` is called with the seconds waited for each."""
-    source = iter(batches)
-    while True:
-        begun = time.perf_counter()
-        batch = next(source, None)
-        tell(time.perf_counter() - begun)
-        if batch is None:
-            return
-        yield batch
 
 
 def _size(views: Views) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tests.training.toy import POSTS, ToyLoader, ToyNet, build, fingerprint, posts
-from training.trainer import Diverged
+from training.step_log import Diverged
 
 
 def test_it_learns(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_on_cuda_neither_a_step_nor_logging_waits_for_the_device(tmp_path: Path)
     ]
     trainer = build(tmp_path, lambda start, stop: batches[start:stop], device="cuda", epoch=1, num_train_iter=60)
     trainer.evaluate = lambda net, step: {"eval/F1": 0.5}
-    step, log = trainer.step, trainer._log
+    step, send = trainer.step, trainer.log.send
 
     def strict(action: Any, *arguments: Any) -> None:
         torch.cuda.set_sync_debug_mode("error" if trainer.progress.step >= 10 else "default")
@@ -183,7 +183,7 @@ def test_on_cuda_neither_a_step_nor_logging_waits_for_the_device(tmp_path: Path)
             torch.cuda.set_sync_debug_mode("default")
 
     trainer.step = lambda *arguments: strict(step, *arguments)  # type: ignore[method-assign]
-    trainer._log = lambda: strict(log)  # type: ignore[method-assign]
+    trainer.log.send = lambda *arguments: strict(send, *arguments)  # type: ignore[method-assign]
     assert trainer.train().steps == 60
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert sum("train/total_loss" in line for line in lines) == 15  # each interval is shown, the last ones at the end
