@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from evaluation.compare import COSTS, Group, sign
 from evaluation.intervals import Interval, PairedTest
 from evaluation.overall import Overall
 from evaluation.ranks import Ranking
+from evaluation.tuning import Choice
 
 ALPHA = 0.05
 
@@ -94,6 +95,16 @@ def _marked(group: Group, metric: str) -> str:
     if group.against is None or not group.holm_p < ALPHA:
         return shown
     return f"{shown} {'▲' if sign(metric) * group.against.difference.mean > 0 else '▼'}"
+
+
+def choices_markdown(choices: Iterable[Choice]) -> str:
+    """A table of what the validation posts chose, and for how many seeds."""
+    rows = ([choice.algorithm, choice.setting[0], str(choice.setting[1]), _counts(choice.counts)] for choice in choices)
+    return _table(["algorithm", "reads", "labels", "chosen on validation (seeds)"], rows)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counts.items())
 
 
 def markdown(groups: Iterable[Group], baseline: str | None = None, metric: str = "macro_f1") -> str:

@@ -21,6 +21,7 @@ from datasets.folders import writing
 
 if TYPE_CHECKING:
     from evaluation.compare import Group, Run
+    from evaluation.tuning import Choice
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,28 @@ class CompareOptions:
     """Figure that tests, ranks, pictures and the order of the table go by."""
     posts: Literal["full", "image_only", "text_only", "both_agree", "text_decides", "image_decides"] = "full"
     """What the net saw of the test posts; or those of which text and image agree, or one alone decides, in full."""
+    tuned: bool = False
+    """Of each algorithm's variants (runs with other options, nets or weights of losses) show, for each label set, the
+    one with the best macro-F1 on the validation posts."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
     """Write the table to this file too: .md or .csv; any other name is a folder for table, ranks and pictures."""
 
 
 def main(options: CompareOptions) -> None:
     """Print the table, write what is asked for."""
-    from evaluation.compare import compare, find_runs, unshared
-    from evaluation.comparison_tables import markdown, overall_markdown, table_csv
+    from evaluation.compare import check_comparable, compare, find_runs, unshared
+    from evaluation.comparison_tables import choices_markdown, markdown, overall_markdown, table_csv
     from evaluation.overall import overall
+    from evaluation.tuning import tuned
 
     baseline = options.baseline or None
     runs, unfinished = find_runs(options.runs)
     if unfinished:
         print(f"note: {len(unfinished)} runs are not finished and are left out, as {unfinished[0]}", file=sys.stderr)
+    choices: list[Choice] = []
+    if options.tuned:
+        check_comparable(runs)
+        runs, choices = tuned(runs)
     groups = compare(runs, baseline, options.posts, options.metric)
     for sentence in unshared(runs):
         print(f"note: {sentence}", file=sys.stderr)
@@ -56,6 +65,8 @@ def main(options: CompareOptions) -> None:
     lines = overall(runs, baseline, options.posts, options.metric)
     if lines and len({group.setting for group in groups}) > 1:
         text += "\n" + overall_markdown(lines, groups, baseline, options.metric)
+    if choices:
+        text += "\n" + choices_markdown(choices)
     print(text, end="")
     output = Path(options.output)
     if not options.output:
