@@ -18,9 +18,10 @@ from algorithms.base import Algorithm, Task
 from datasets.augment import ViewMaker
 from datasets.batch import UNLABELLED, Batch
 from datasets.ingest import open_posts
-from datasets.loading import PostSource, TrainingLoader, evaluation_batches
+from datasets.loading import TrainingLoader, evaluation_batches
 from datasets.missing import missing_modalities
 from datasets.order import Order
+from datasets.post_source import PostSource
 from datasets.regions import RegionFeatures
 from datasets.seeds import derive_seed
 from datasets.splits import Split, draw_split, read_ids

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from datasets.augment import ViewMaker
 from datasets.features import FeatureCache, create_features
 from datasets.folders import alone
-from datasets.loading import PostSource, draw_numbers
+from datasets.post_source import PostSource, draw_numbers
 from nets.post_net import Encoders
 
 CHUNK = 64

@@ -15,8 +15,9 @@ from tqdm import tqdm
 from datasets.augment import ViewMaker
 from datasets.batch import UNLABELLED, Batch
 from datasets.ingest import open_posts
-from datasets.loading import PostSource, evaluation_batches
+from datasets.loading import evaluation_batches
 from datasets.options import DataOptions, WorldOptions
+from datasets.post_source import PostSource
 from datasets.store import PostStore
 from datasets.tokens import TokenCache
 from evaluation.predict import Predictions, predict

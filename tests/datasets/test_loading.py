@@ -19,8 +19,9 @@ from datasets.augment import ViewMaker
 from datasets.batch import UNLABELLED, Batch, concatenate
 from datasets.features import FeatureCache, create_features
 from datasets.images import decode
-from datasets.loading import PostSource, RawStep, TrainingLoader, draw_numbers, evaluation_batches
+from datasets.loading import RawStep, TrainingLoader, evaluation_batches
 from datasets.order import Order
+from datasets.post_source import PostSource, draw_numbers
 from datasets.store import PostStore, StoreWriter
 from datasets.tokens import TokenCache, train_tokenizer
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.loading import PostSource
+from datasets.post_source import PostSource
 from datasets.regions import RegionFeatures
 from datasets.store import PostStore, StoreWriter
 

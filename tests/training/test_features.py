@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from datasets.augment import ViewMaker
 from datasets.features import FeatureCache
-from datasets.loading import PostSource
+from datasets.post_source import PostSource
 from datasets.store import PostStore, StoreWriter
 from datasets.tokens import TokenCache, train_tokenizer
 from nets.layout import Layout
