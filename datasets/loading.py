@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
@@ -111,6 +113,15 @@ def _start_worker(_: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+def _end_workers() -> None:
+    """End the worker processes that are left when Python exits, of an iterator that an error's traceback still holds:
+    multiprocessing would send them SIGTERM, which they ignore, and wait for ever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would tell of their death as of an error
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
+
+
 @contextmanager
 def _quiet_fork() -> Iterator[None]:
     """Have the tokenizers library not warn about the fork: workers only read ids that are there already."""
@@ -146,6 +157,8 @@ def _read(data: Dataset, numbers: range, num_workers: int, device: torch.device)
     )
     with _quiet_fork():
         steps = iter(loader)
+    atexit.unregister(_end_workers)
+    atexit.register(_end_workers)  # last, so that it comes before torch's own hooks, which wait for each worker
     for raw in steps:
         if isinstance(raw, ValueError):
             raise raw

@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import fields
 
@@ -264,6 +266,22 @@ def test_workers_outlive_the_signal_that_ends_a_run(source, workers):
     os.kill(worker.pid, signal.SIGTERM)
     os.kill(worker.pid, signal.SIGINT)
     assert len(list(steps)) == 39
+
+
+LEFT_OPEN = """
+import torch
+from datasets import loading
+steps = loading._read([loading.RawStep(0, {}, {})] * 9, range(9), 2, torch.device("cpu"))
+next(steps)
+kept = steps.gi_frame.f_locals["steps"]  # as the traceback of an error inside of it does
+raise KeyError("the error")
+"""
+
+
+def test_python_exits_though_workers_are_left():
+    """They ignore the SIGTERM by which multiprocessing would end them."""
+    done = subprocess.run([sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "KeyError: 'the error'")
 
 
 def test_starting_a_loader_leaves_the_global_generator_alone(source):
