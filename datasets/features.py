@@ -15,32 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.folders import new_folder
+from datasets.folders import claim, new_folder
 
 VIEWS = ("clean", "weak", "strong")
 
 
 def _shapes(posts: int, dim: int, views: int) -> dict[str, tuple[int, ...]]:
     return {"clean": (posts, dim), "weak": (views, posts, dim), "strong": (views, posts, dim)}
-
-
-def _claim(file: Path) -> None:
-    """Have the disk give all the room of a file of zeros that nothing was written to yet.
-
-    A mapped file is sparse until written, and a disk that fills up then kills the process. Raises OSError where there
-    is no room.
-    """
-    size = file.stat().st_size
-    with open(file, "rb+") as handle:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(handle.fileno(), 0, size)
-            return
-        np.lib.format.read_magic(handle)  # macOS has no such call: there the zeros are written
-        np.lib.format.read_array_header_1_0(handle)
-        while rest := size - handle.tell():
-            handle.write(bytes(min(rest, 2**20)))
-        handle.flush()
-        os.fsync(handle.fileno())
 
 
 @contextmanager
@@ -67,7 +48,7 @@ def create_features(
         for name, shape in shapes.items():
             file = temporary / f"{name}.npy"
             arrays[name] = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
-            _claim(file)
+            claim(file)
         yield arrays
         (temporary / "about.json").write_text(json.dumps({} if about is None else dict(about), indent=1))
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
+
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 """What the disk, not the program, has against writing."""
 
@@ -64,6 +66,25 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise _refusal(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def claim(file: Path) -> None:
+    """Have the disk give all the room of an array's file of zeros that nothing was written to yet.
+
+    A mapped file is sparse until written, and a disk that fills up then kills the process. Raises OSError where there
+    is no room.
+    """
+    size = file.stat().st_size
+    with open(file, "rb+") as handle:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle.fileno(), 0, size)
+            return
+        np.lib.format.read_magic(handle)  # macOS has no such call: there the zeros are written
+        np.lib.format.read_array_header_1_0(handle)
+        while rest := size - handle.tell():
+            handle.write(bytes(min(rest, 2**20)))
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 @contextmanager

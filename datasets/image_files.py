@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from datasets.batch import Batch
-from datasets.images import ImageRefused, decode, open_rgb, shrink
+from datasets.images import ImageRefused, decode, open_rgb, read_image, shrink
 
 
 class ImageFiles:
@@ -56,7 +56,7 @@ class ImageFiles:
 
     def _image(self, file: Path) -> Tensor:
         try:
-            data = file.read_bytes()
+            data = read_image(file)
             if not self.squeezed:
                 return torch.from_numpy(np.array(decode(shrink(data), self.size).transpose(2, 0, 1)))
             pixels = torch.from_numpy(np.array(open_rgb(data).transpose(2, 0, 1), dtype=np.float32))

@@ -6,6 +6,7 @@ import io
 import struct
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -13,13 +14,16 @@ from PIL import Image
 MAX_PIXELS = 1 << 26
 """Pixels that an image may have by its header (67 million: 8192 x 8192); what has more is refused undecoded."""
 
+MAX_BYTES = 64 << 20
+"""Bytes that an image's file may have; a larger one is refused unread."""
+
 MAX_ASPECT = 16
 """A stored image's long side is at most this many times the short side asked for, so that a strip stays small."""
 
 QUALITY = 90
 """JPEG quality of stored images that had to be encoded again."""
 
-REASONS = ("empty", "html", "bomb", "truncated", "undecodable")
+REASONS = ("too large", "empty", "html", "bomb", "truncated", "undecodable")
 """Why an image can be refused."""
 
 _PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
@@ -61,6 +65,14 @@ class ImageRefused(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"image refused: {reason}")
         self.reason = reason
+
+
+def read_image(path: Path) -> bytes:
+    """The bytes of an image's file. Raises OSError, ImageRefused where it is too large, ValueError for a path that no
+    file can have."""
+    if path.stat().st_size > MAX_BYTES:
+        raise ImageRefused("too large")
+    return path.read_bytes()
 
 
 def _is_html(data: bytes) -> bool:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from datasets.duplicates import group_posts
 from datasets.folders import alone, resumable_folder
-from datasets.images import ImageRefused, Shrunk, shrink_and_compare
+from datasets.images import ImageRefused, Shrunk, read_image, shrink_and_compare
 from datasets.ingest_progress import Progress, Quarantine
 from datasets.options import CrawlOptions, DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
@@ -56,14 +56,14 @@ def prepare(post: Post, short_side: int = SHORT_SIDE) -> Prepared:
     image, refused = None, None
     try:
         if post.image is not None:
-            data = post.image if isinstance(post.image, bytes) else post.image.read_bytes()
+            data = post.image if isinstance(post.image, bytes) else read_image(post.image)
             image = shrink_and_compare(data, short_side)
     except FileNotFoundError:
         refused = "missing"
-    except OSError:
-        refused = "unreadable"
     except ImageRefused as error:
         refused = error.reason
+    except (OSError, ValueError):  # ValueError: no file can have such a path
+        refused = "unreadable"
     return Prepared(post, text, image, refused)
 
 
@@ -143,7 +143,8 @@ def ingest(
     if path.exists():
         raise ValueError(f"{path} is there already; remove it or name another folder")
     with resumable_folder(path) as partial:
-        progress = Progress(partial, {"source": source, "classes": classes, "format": FORMAT})
+        splits = [split for _, split in sources]
+        progress = Progress(partial, {"source": source, "splits": splits, "classes": classes, "format": FORMAT})
         if progress.files:
             print(f"{path}: goes on after {progress.saved_rows:,} posts that an interrupted ingest left")
         whole = is_store(partial)
@@ -187,6 +188,24 @@ def open_source(
     reader = layout()
     reading = ReaderOptions(*columns, labels_needed=labels_needed, crawl=crawl or CrawlOptions())
     return reader.read(path, reading), reader.classes
+
+
+def open_sources(
+    places: Sequence[tuple[Path, str | None]],
+    options: DataOptions,
+    labels_needed: bool = True,
+    crawl: CrawlOptions | None = None,
+    classes: Sequence[str] | None = None,
+) -> tuple[list[Source], Sequence[str] | None]:
+    """The posts of each place with its split, and the classes of all: `classes`, else those that a place has by itself
+    (None: those that the labels name). Raises ValueError as `open_source` does, and where places have different ones.
+    """
+    opened = [open_source(place, options, labels_needed, crawl) for place, _ in places]
+    given = {its_classes for _, its_classes in opened if its_classes is not None}
+    if classes is None and len(given) > 1:
+        raise ValueError(f"the posts to train on and those to test on have different classes: {sorted(given)}")
+    sources: list[Source] = [(posts, split) for (posts, _), (_, split) in zip(opened, places, strict=True)]
+    return sources, classes or next(iter(given), None)
 
 
 def _check_rules(path: Path, layout: type[Reader] | None, crawl: CrawlOptions) -> None:
@@ -279,14 +298,9 @@ def _ingest_places(
         print("no --data_dir: the posts are those of the synthetic world, drawn now")
         drawn = _sample([(SyntheticWorld(world).posts(), None)], options)
         return ingest(drawn, path, SENTIMENTS, "synthetic world", options.num_workers)
-    opened = [(*open_source(place, options, labels_needed), place, split) for place, split in places]
-    given = {its_classes for _, its_classes, _, _ in opened if its_classes is not None}
-    if classes is None and len(given) > 1:
-        raise ValueError(f"the posts to train on and those to test on have different classes: {sorted(given)}")
-    classes = classes or next(iter(given), None)
+    sources, declared = open_sources(places, options, labels_needed, classes=classes)
     source = ", ".join(str(place) for place, _ in places)
-    sources = _sample([(posts, split) for posts, _, _, split in opened], options)
-    return ingest(sources, path, classes, source, options.num_workers)
+    return ingest(_sample(sources, options), path, declared, source, options.num_workers)
 
 
 def _sample(sources: list[Source], options: DataOptions) -> list[Source]:

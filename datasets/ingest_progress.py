@@ -14,6 +14,7 @@ from datasets.folders import KeptError
 from datasets.posts import Post
 from datasets.store_format import write_file
 from datasets.store_writer import StoreWriter
+from datasets.text import clean_text
 
 
 class Quarantine:
@@ -42,7 +43,8 @@ class Quarantine:
     def add(self, post: Post, what: str, reason: str) -> None:
         """Note that the post, or its image, is not in the store."""
         self.counts[what, reason] += 1
-        self._csv.writerow([post.id, what, reason, post.image if isinstance(post.image, Path) else ""])
+        file = str(post.image) if isinstance(post.image, Path) else ""
+        self._csv.writerow([clean_text(post.id), what, reason, clean_text(file)])
 
     def sync(self) -> int:
         """Have the disk hold what was noted so far; its bytes."""
@@ -59,7 +61,7 @@ class Progress:
     """What an unfinished store is of and how far it came: `progress.json`, written after each batch of posts.
 
     `about` says what is ingested. Readers give the same posts in the same order each time, so that going on means to
-    pass over those that were taken; a running digest of their ids and texts holds that they are the same.
+    pass over those that were taken; a running digest of all but their images' bytes holds that they are the same.
     Raises KeptError where the folder holds the beginning of something else.
     """
 
@@ -104,8 +106,8 @@ class Progress:
     def take(self, post: Post) -> None:
         """Count a post, whether it was stored or refused."""
         self.taken += 1
-        seen = f"{post.id}\0{post.text or ''}\0{post.refused or ''}".encode("utf-8", errors="surrogatepass")
-        self._digest = hashlib.blake2b(self._digest + seen, digest_size=16).digest()
+        seen = [len(value) if isinstance(value, bytes) else value for value in vars(post).values()]
+        self._digest = hashlib.blake2b(self._digest + repr(seen).encode(), digest_size=16).digest()
 
     def save(self, writer: StoreWriter, quarantine: Quarantine) -> None:
         """Note how far it came where the writer has written a batch since; all posts taken must be in it."""

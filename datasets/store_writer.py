@@ -30,6 +30,8 @@ from datasets.store_format import (
 BATCH_ROWS = 8192
 BATCH_BYTES = 64 << 20
 """A batch is written once it has so many posts or so many bytes, whichever comes first."""
+EXACT = 1 << 53
+"""Up to here a floating-point number holds every whole one."""
 FILE_BYTES = 2 << 30
 """A file that has grown so large is followed by another."""
 
@@ -94,6 +96,7 @@ class StoreWriter:
         self._counts: list[int] = []
         self._batches: list[int] = []
         self._fingerprint = _Fingerprint()
+        self._exact: set[str] = set()
         self.rows = 0
 
     def __enter__(self) -> StoreWriter:
@@ -184,10 +187,15 @@ class StoreWriter:
     def _write(self, batch: pa.RecordBatch) -> None:
         """Write one batch; a column or type not seen so far starts a new file."""
         known = CORE if self._schema is None else self._schema
+        self._note_exact(batch)
         try:
             schema = pa.unify_schemas([known, batch.schema.remove_metadata()], promote_options="permissive")
         except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
             raise ValueError(f"a column of the posts changes its kind: {error}") from None
+        if rounded := [name for name in self._exact if pa.types.is_floating(schema.field(name).type)]:
+            raise ValueError(
+                f"column {rounded[0]!r} of the posts has whole numbers above 2^53 and fractions: write it as text"
+            )
         if self._sink is not None and (schema != self._schema or self._sink.tell() >= FILE_BYTES):
             self._close_file()
         if self._file is None:
@@ -204,6 +212,14 @@ class StoreWriter:
         self._counts[-1] += batch.num_rows
         self._batches[-1] += 1
         self.rows += batch.num_rows
+
+    def _note_exact(self, batch: pa.RecordBatch) -> None:
+        """Which columns have whole numbers that no floating-point number can hold."""
+        for field, values in zip(batch.schema, batch.columns, strict=True):
+            if field.name not in self._exact and field.type == pa.int64():
+                limits = pc.min_max(values).as_py()
+                if max(-(limits["min"] or 0), limits["max"] or 0) > EXACT:
+                    self._exact.add(field.name)
 
     def _close_file(self) -> None:
         file, sink, self._file, self._sink = self._file, self._sink, None, None
@@ -236,6 +252,7 @@ class StoreWriter:
             for name, rows, batches in files[:-1]:
                 for batch in _stream(self.path / name, rows, batches):
                     self._note_labels(batch)
+                    self._note_exact(batch)
                     self._fingerprint.add(batch)
                     self._schema = batch.schema
                 self._names.append(name)
@@ -291,6 +308,6 @@ def _stream(path: Path, rows: int, batches: int) -> Iterator[pa.RecordBatch]:
 
 def _extra_column(name: str, values: list[object]) -> pa.Array:
     try:
-        return pa.array(values)
-    except (pa.ArrowTypeError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        return pa.array(values, from_pandas=True)  # not-a-number is what some formats write where there is nothing
+    except (pa.ArrowTypeError, pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError) as error:
         raise ValueError(f"column {name!r} of the posts is neither all text nor all numbers: {error}") from None

@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 
+from datasets.folders import claim
 from datasets.images import THUMBNAIL_SIZE, thumbnail
 from datasets.store import PostStore
 
@@ -67,11 +68,15 @@ def _made(store: PostStore, num_workers: int) -> tuple[np.ndarray, np.ndarray]:
     path = store.path / "thumbnails.npy"
     if not path.is_file():
         partial = store.path / f"thumbnails.{os.getpid()}.partial"
-        array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(store), *SHAPE))
-        for rows, small in _shrunk(store, num_workers):
-            array[rows] = small
-        array.flush()
-        os.replace(partial, path)
+        try:
+            array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(len(store), *SHAPE))
+            claim(partial)
+            for rows, small in _shrunk(store, num_workers):
+                array[rows] = small
+            array.flush()
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
     content = np.asarray(np.load(path, mmap_mode="r")).reshape(-1)
     return content, BYTES * np.arange(len(store) + 1)
 

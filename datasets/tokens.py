@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.folders import new_folder
+from datasets.folders import alone, new_folder
 from datasets.text import rewriter
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ class TokenCache:
         self.fingerprint: str = hashlib.sha256(key.encode()).hexdigest()
         self.path = Path(folder) / f"tokens-{column}-{self.fingerprint[:16]}"
         if not self.path.is_dir():
-            _build(store, tokenizer, length, column, rule, self.path)
+            with alone(self.path):
+                if not self.path.is_dir():  # another run may have built it meanwhile
+                    _build(store, tokenizer, length, column, rule, self.path)
         self._open()
         if len(self) != len(store):
             raise ValueError(f"{self.path} holds {len(self)} texts for {len(store)} posts; delete that folder")

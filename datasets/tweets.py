@@ -58,7 +58,8 @@ def photo_path(tweet: str, number: int) -> str:
 def is_inside(path: str) -> bool:
     """Whether a relative path stays in its folder: no absolute path, no `..`."""
     parts = PurePosixPath(path.replace("\\", "/"))
-    return bool(path.strip()) and not parts.is_absolute() and ".." not in parts.parts and ":" not in parts.parts[0]
+    named = bool(path.strip() and parts.parts)  # "." has no parts
+    return named and not parts.is_absolute() and ".." not in parts.parts and ":" not in parts.parts[0]
 
 
 def tweet_posts(

@@ -209,7 +209,8 @@ def find_runs(folders: Iterable[Path | str]) -> tuple[list[Run], list[Path]]:
 def compare(
     runs: Sequence[Run], baseline: str | None = None, posts: str = "full", metric: str = "macro_f1"
 ) -> list[Group]:
-    """Group `runs` by method and setting (what the net reads, number of labels); best `metric` first in each setting.
+    """Group `runs` by method and setting (what the net reads, number of labels); best `metric` first in each setting,
+    those without it last.
 
     `posts` is "full", "image_only", "text_only" or one of `deciders.KINDS`. With `baseline`, each other group is tested
     against the group of that method in the same setting, on the seeds that both have. Raises ValueError for runs that
@@ -232,7 +233,12 @@ def compare(
         groups.append(Group(name, reads, num_labels, tuple(sorted(by_seed)), figures, against))
     adjusted = holm_over(group.against for group in groups)
     groups = [replace(group, holm_p=p) for group, p in zip(groups, adjusted, strict=True)]
-    return sorted(groups, key=lambda one: (*one.setting, -sign(metric) * one.figures[metric].mean, one.name))
+
+    def place(group: Group) -> tuple[object, ...]:
+        mean = group.figures[metric].mean
+        return *group.setting, math.isnan(mean), -sign(metric) * mean, group.name
+
+    return sorted(groups, key=place)
 
 
 def ranking(runs: Sequence[Run], posts: str = "full", metric: str = "macro_f1") -> tuple[Ranking, int]:

@@ -80,7 +80,8 @@ def draw(points: Sequence[MeanPoint], picture: Path) -> None:
                     label = f"{method}, lost in {lost_in}"
                     axes.plot(x, y, style, marker=MARKS[place % len(MARKS)], color=f"C{place % 10}", label=label)
         axes.set(title=f"{missing} missing", xlabel="posts without it, %")
-    figure.legend(*panels[0].get_legend_handles_labels(), fontsize="small", loc="outside right center")
+    named = {str(line.get_label()): line for axes in panels for line in axes.get_lines()}
+    figure.legend(handles=list(named.values()), fontsize="small", loc="outside right center")
     save(figure, picture)
 
 

@@ -64,7 +64,8 @@ def series(lines: Iterable[Mapping[str, Any]], tag: str) -> Series | None:
 
 
 def curves(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
-    """(title, what to look for, picture) of each group of tags that the run has."""
+    """(title, what to look for, picture) of each group of tags that the run has; a group of more lines than there are
+    colours has several pictures."""
     tags = sorted({tag for line in lines for tag in line})
     losses: list[str] = [tag for tag in ("train/total_loss", "train/sup_loss", "train/unsup_loss") if tag in tags]
     losses += [tag for tag in tags if tag.startswith("train/") and tag.endswith("_loss") and tag not in losses]
@@ -74,7 +75,7 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
             "The weights of the best macro-F1 were kept.",
             ["eval/F1", "eval/top-1-acc"],
         ),
-        ("Losses", "The differentiable parts of a step, averaged over each log interval.", losses[: len(COLOURS)]),
+        ("Losses", "The differentiable parts of a step, averaged over each log interval.", losses),
         (
             "Pseudo-labels",
             "How many unlabelled posts taught the net, and how often rightly.",
@@ -83,12 +84,12 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
         (
             "Accepted pseudo-labels of each class",
             "Shares of all unlabelled posts. A class that vanishes here is forgotten, one that takes all is guessed.",
-            [tag for tag in tags if tag.startswith(BY_CLASS)][: len(COLOURS)],
+            [tag for tag in tags if tag.startswith(BY_CLASS)],
         ),
         (
             "Recall of each class on validation",
             "A class that falls to zero is lost.",
-            [tag for tag in tags if tag.startswith(RECALL)][: len(COLOURS)],
+            [tag for tag in tags if tag.startswith(RECALL)],
         ),
     ]
     found = []
@@ -99,8 +100,10 @@ def curves(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
             top = int(drawn[0].y.argmax())
             best = (drawn[0].x[top], drawn[0].y[top])
             hint = f"Best macro-F1 (circled): {best[1]:.1%} at step {best[0]:.0f}. {hint}"
-        if drawn:
-            found.append((title, hint, line_chart(title, drawn, fraction=title != "Losses", best=best)))
+        for first in range(0, len(drawn), len(COLOURS)):
+            part = drawn[first : first + len(COLOURS)]
+            name = title if len(part) == len(drawn) else f"{title}, {first + 1} to {first + len(part)} of {len(drawn)}"
+            found.append((name, hint, line_chart(name, part, fraction=title != "Losses", best=best)))
     return found
 
 

@@ -106,6 +106,8 @@ def read_answers(path: Path, count: int) -> np.ndarray:
         rows = np.array([[float(value) for value in line.split(",")] for line in lines[1:]])
     except ValueError as error:
         raise ValueError(f"--against {path} should hold three numbers in each row ({error})") from error
+    if not np.isfinite(rows).all():
+        raise ValueError(f"--against {path} should hold three numbers in each row, found one that is not finite")
     if rows.shape != (count, len(COLUMNS)):
         raise ValueError(f"--against {path} has {len(lines) - 1:,} rows, the benchmark has {count:,} images")
     return rows

@@ -11,7 +11,7 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from datasets.ingest import ingest, open_source
+from datasets.ingest import ingest, open_sources
 from datasets.options import CrawlOptions, DataOptions
 
 
@@ -51,13 +51,10 @@ def main(options: IngestOptions) -> None:
         image_column=options.image_column,
         label_column=options.label_column,
     )
-    posts, classes = open_source(options.posts, reading, not options.unlabelled, options.crawl)
-    sources: list = [(posts, "train" if options.test_posts else None)]
+    places: list[tuple[Path, str | None]] = [(Path(options.posts), "train" if options.test_posts else None)]
     if options.test_posts:
-        test_posts, test_classes = open_source(options.test_posts, reading, not options.unlabelled, options.crawl)
-        sources.append((test_posts, "test"))
-        if classes != test_classes:
-            raise ValueError(f"{options.posts} has the classes {classes}, {options.test_posts} {test_classes}")
+        places.append((Path(options.test_posts), "test"))
+    sources, classes = open_sources(places, reading, not options.unlabelled, options.crawl)
     ingest(sources, options.output, classes, options.posts, options.num_workers)
 
 

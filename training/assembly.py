@@ -17,6 +17,7 @@ import algorithms
 from algorithms.base import Algorithm, Task
 from datasets.augment import ViewMaker
 from datasets.batch import UNLABELLED, Batch
+from datasets.folders import alone
 from datasets.ingest import open_posts
 from datasets.loading import TrainingLoader, evaluation_batches
 from datasets.missing import missing_modalities
@@ -307,12 +308,13 @@ def _tokenizer(options: Options, store: PostStore) -> Any:
     source = text_source(options.net)
     if not source and options.net.text_net in ("small", FASTTEXT):
         folder = Path(options.data.cache_dir) / "tokenizers" / store.fingerprint_of("text")[:16]
-        if (folder / "tokenizer.json").is_file():
-            return AutoTokenizer.from_pretrained(folder)
-        step = 8192
-        texts = (text for start in range(0, len(store), step)
-                 for text in store.texts(np.arange(start, min(start + step, len(store)))))  # fmt: skip
-        return train_tokenizer(texts, folder)
+        with alone(folder):
+            if (folder / "tokenizer.json").is_file():
+                return AutoTokenizer.from_pretrained(folder)
+            step = 8192
+            texts = (text for start in range(0, len(store), step)
+                     for text in store.texts(np.arange(start, min(start + step, len(store)))))  # fmt: skip
+            return train_tokenizer(texts, folder)
     source = source or hub_name(options.net)
     try:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)

@@ -96,10 +96,11 @@ def class_name(word: str) -> str:
     return word.lower() if word.lower() in SENTIMENTS else word
 
 
-def natural_order(identifier: str) -> tuple[int, str]:
-    """Sort key: ids that are numbers by their value, before those that are not."""
+def natural_order(identifier: str) -> tuple[int, str, str]:
+    """Sort key: ids that are numbers by their value, before those that are not; 1 and 01 are two ids."""
     is_number = identifier.isascii() and identifier.isdigit()
     return (
         len(identifier.lstrip("0")) if is_number else 1_000_000,
         identifier.lstrip("0") if is_number else identifier,
+        identifier,
     )

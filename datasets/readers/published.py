@@ -76,7 +76,7 @@ def json_rows(file: Path) -> Iterator[tuple[str, Row | None]]:
     """The objects of a JSON list; None for an entry that is none. Raises ValueError for a file that holds no list."""
     try:
         content = json.loads("".join(lines(file)))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(content, list):
         raise ValueError(f"{file} should hold a list of posts, found a {type(content).__name__}")
@@ -88,7 +88,7 @@ def json_object(file: Path) -> Mapping[str, object]:
     """The one object that a JSON file holds. Raises ValueError for a file that holds something else."""
     try:
         content = json.loads(decode_text(file.read_bytes()))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file} should hold one JSON object, found a {type(content).__name__}")

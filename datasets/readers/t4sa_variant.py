@@ -8,7 +8,7 @@ Class ids are 0 negative, 1 neutral, 2 positive.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from datasets.posts import SENTIMENTS, Post
@@ -61,11 +61,13 @@ def _rows(file: Path) -> Iterator[tuple[str, str, int]]:
             yield where, path, int(label)
 
 
-def _image_folder(folder: Path, path: str) -> Path:
-    """Where the images are: beside the tables, in `images` there, or above; where nowhere, `images` above."""
+def _image_folder(folder: Path, paths: Iterable[str]) -> Path:
+    """Where the images are: beside the tables, in `images` there, or above, by the first that is found at all; where
+    none is, `images` above."""
     above = [folder, *folder.resolve().parents[:ABOVE]]
     places = [place for base in above for place in (base, base / "images")]
-    return next((place for place in places if (place / path).is_file()), folder.parent / "images")
+    found = (place for path in paths for place in places if (place / path).is_file())
+    return next(found, folder.parent / "images")
 
 
 class T4saVariant(Reader):
@@ -97,10 +99,9 @@ class T4saVariant(Reader):
             raise ValueError(
                 f"{path} has no row of class 2, so 1 may mean positive there; write it as a table with class names"
             )
-        images = None
+        images = _image_folder(path, (image for file, _ in tables for _, image, _ in _rows(file)))
         for file, split in tables:
             for _, image, label in _rows(file):
-                images = images or _image_folder(path, image)
                 stem = PurePosixPath(image).stem
                 tweet = match[1] if (match := _TWEET.search(stem)) else None
                 yield Post(

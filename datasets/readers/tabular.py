@@ -41,7 +41,7 @@ def as_integer(value: object) -> int | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return int(number) if number.is_integer() else None
 
@@ -52,7 +52,7 @@ def column_names(file: Path, id_column: str) -> tuple[str, ...]:
     if file.suffix.lower() == ".parquet":
         return tuple(_open_parquet(file).schema_arrow.names)
     if file.suffix.lower() in (".csv", ".tsv"):
-        return tuple(name for name in next(_cells(file), (0, [""]))[1] if name)
+        return tuple(filter(None, _names(next(_cells(file), (0, []))[1])))
     names: dict[str, None] = {}
     for _, row in read_rows(file, id_column):
         names.update(dict.fromkeys(row))
@@ -146,13 +146,20 @@ def _cells(file: Path) -> Iterator[tuple[int, list[str]]]:
             if cells:
                 yield table.line_num, cells
     except csv.Error as error:
-        raise ValueError(f"{file}, line {table.line_num}, is no valid row ({error}): check its quotes") from error
+        raise ValueError(
+            f"{file}, line {table.line_num}, is no valid row ({error}): check its quotes; a field may have "
+            f"{csv.field_size_limit():,} characters"
+        ) from error
+
+
+def _names(header: list[str]) -> list[str]:
+    """The columns that a header names, some perhaps by nothing."""
+    return [name.strip() for name in header]
 
 
 def _separated_rows(file: Path) -> Iterator[tuple[str, Row]]:
     rows = _cells(file)
-    _, header = next(rows, (0, [""]))
-    header = [name.strip() for name in header]
+    header = _names(next(rows, (0, []))[1])
     named = [name for name in header if name]
     if len(set(named)) < len(named):
         raise ValueError(f"{file} has two columns of one name in its header: {', '.join(header)}")
@@ -167,7 +174,7 @@ def _separated_rows(file: Path) -> Iterator[tuple[str, Row]]:
 def _object(text: str, where: str) -> Row:
     try:
         row = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{where} is not valid JSON: {error}") from error
     if not isinstance(row, dict):
         raise ValueError(f"{where} should be one JSON object, found {text[:80]!r}")
@@ -184,7 +191,7 @@ def _json_lines(file: Path) -> Iterator[tuple[str, Row]]:
 def _json_rows(file: Path, id_column: str) -> Iterator[tuple[str, Row]]:
     try:
         content = json.loads("".join(lines(file)))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{file} is not valid JSON ({error}); with one object a line, name it .jsonl") from error
     if isinstance(content, dict):
         content = [{id_column: key, **row} if isinstance(row, dict) else row for key, row in content.items()]

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from datasets.images import MAX_BYTES
 from datasets.posts import Post
 from datasets.readers.base import Reader, ReaderOptions, class_name
 from datasets.store_format import RESERVED, order_classes
@@ -22,8 +23,6 @@ SUFFIXES = (".tar", ".tar.gz", ".tgz")
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif")
 TEXTS = ("txt", "text")
 TEACHER = "teacher_"
-MAX_BYTES = 64 << 20
-"""Bytes of a member; a larger one is refused unread."""
 
 Sample = dict[str, bytes]
 """Contents by extension."""
@@ -52,13 +51,13 @@ def _samples(shard: Path) -> Iterator[tuple[str, Sample | str]]:
     try:
         with tarfile.open(shard, "r|*") as archive:
             for member in archive:
-                if member.isdir() and is_inside(member.name):
+                if member.isdir() and (member.name == "." or is_inside(member.name)):
                     continue
                 reason = _refusal(member)
                 if reason is not None:
                     yield member.name, reason
                     continue
-                folder, _, name = member.name.rpartition("/")
+                folder, _, name = member.name.removeprefix("./").rpartition("/")  # as `tar -cf shard.tar .` has it
                 stem, _, extension = name.partition(".")
                 this = f"{folder}/{stem}" if folder else stem
                 if this != key and sample:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from datasets import ingest as ingesting
+from datasets.images import MAX_BYTES
 from datasets.ingest import ingest, open_posts, source_paths
 from datasets.near_duplicates import write_groups
 from datasets.options import DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
 from datasets.store import PostStore, set_columns
+from datasets.text import clean_text
 from tests.datasets.pictures import BAD, GOOD, LARGE, encoded, scene
 
 MVSA = Path(__file__).parents[3] / "shared" / "data" / "mvsa_single"
@@ -32,10 +34,15 @@ def test_the_table_of_bad_input(tmp_path, capsys, num_workers):
     posts += [Post(name, "some text", data) for name, (data, _) in BAD.items()]
     posts += [Post(f"{name} without text", None, data) for name, (data, _) in BAD.items()]
     (tmp_path / "broken.jpg").write_bytes(LARGE[:500])
+    with open(tmp_path / "large.jpg", "wb") as file:
+        file.truncate(MAX_BYTES + 1)
     posts += [
         Post("missing file", "some text", tmp_path / "nowhere.jpg"),
         Post("a folder", "some text", tmp_path),
         Post("file", "some text", tmp_path / "broken.jpg"),
+        Post("large", "some text", tmp_path / "large.jpg"),
+        Post("no path", "some text", Path("a\0b.jpg")),
+        Post("half \ud83d a name", None, Path("caf\udce9.jpg")),
         Post("empty text", "", GOOD["ok"]),
         Post("blank text", " \n", GOOD["ok"]),
         Post("nothing", "  "),
@@ -50,12 +57,16 @@ def test_the_table_of_bad_input(tmp_path, capsys, num_workers):
         ("missing file", "image", "missing"),
         ("a folder", "image", "unreadable"),
         ("file", "image", "truncated"),
+        ("large", "image", "too large"),
+        ("no path", "image", "unreadable"),
+        ("half � a name", "image", "missing"),
+        ("half � a name", "post", "neither text nor image"),
     ]
     refused += [("nothing", "post", "neither text nor image")]
     assert quarantine(store) == refused
     dropped = {name for name, what, _ in refused if what == "post"}
     rows = np.arange(len(store))
-    assert store.ids(rows) == [post.id for post in posts if post.id not in dropped]
+    assert store.ids(rows) == [post.id for post in posts if clean_text(post.id) not in dropped]
     with_image = [name for name, has_image in zip(store.ids(rows), store.has_image, strict=True) if has_image]
     assert with_image == [*GOOD, "empty text", "blank text"]
     assert [name for name, has in zip(store.ids(rows), store.has_text, strict=True) if not has] == with_image[-2:]
@@ -63,7 +74,7 @@ def test_the_table_of_bad_input(tmp_path, capsys, num_workers):
     said = capsys.readouterr().out
     assert said.count("\n") == 1
     assert "7 image (truncated)" in said
-    assert "10 post (neither text nor image)" in said
+    assert "11 post (neither text nor image)" in said
 
 
 def test_threads_change_nothing(tmp_path):

@@ -108,3 +108,4 @@ def test_sentiments_are_lower_case_and_other_names_as_they_stand() -> None:
 
 def test_ids_are_ordered_as_numbers() -> None:
     assert sorted(["10", "b", "2", "a1", "1"], key=natural_order) == ["1", "2", "10", "a1", "b"]
+    assert sorted(["1", "01", "001"], key=natural_order) == sorted(["001", "01", "1"], key=natural_order)

@@ -128,9 +128,13 @@ def interrupted(path: Path, monkeypatch) -> None:
 def test_other_posts_do_not_go_on_and_leave_what_is_there(tmp_path, monkeypatch):
     interrupted(tmp_path / "s", monkeypatch)
     before = contents(unfinished(tmp_path / "s"))
-    changed = [replace(post, text="another") if post.id == "2" else post for post in posts()]
-    with pytest.raises(ValueError, match=r"\.s\.unfinished holds the beginning .*posts have changed since.*--output"):
-        ingest([(changed, None)], tmp_path / "s", source="posts")
+    for change in ({"text": "another"}, {"label": "another"}, {"split": "test"}, {"extra": {"stars": 5}}):
+        changed = [replace(post, **change) if post.id == "2" else post for post in posts()]
+        told = r"\.s\.unfinished holds the beginning .*posts have changed since.*--output"
+        with pytest.raises(ValueError, match=told):
+            ingest([(changed, None)], tmp_path / "s", source="posts")
+    with pytest.raises(ValueError, match=r"not of .*'splits': \['train', 'test'\]"):
+        ingest([(posts(), "train"), ([], "test")], tmp_path / "s", source="posts")
     with pytest.raises(ValueError, match="there are fewer posts than then"):
         ingest([(list(posts())[:10], None)], tmp_path / "s", source="posts")
     with pytest.raises(ValueError, match=r"it is of .*'posts'.*not of .*'others'"):

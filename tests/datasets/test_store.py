@@ -170,6 +170,19 @@ def test_columns_may_appear_late_or_become_fractions(tmp_path, monkeypatch):
     assert np.array_equal(store.teacher, [[0, 0, 0], [0, 0, 0], [1, 0, 0]])
 
 
+def test_not_a_number_is_nothing_and_what_no_type_holds_is_refused(tmp_path, monkeypatch):
+    with StoreWriter(tmp_path / "s", CLASSES) as writer:
+        writer.add("1", text="a", extra={"n": 1})
+        writer.add("2", text="b", extra={"n": float("nan")})
+    assert np.array_equal(PostStore(tmp_path / "s").column("n"), [1, np.nan], equal_nan=True)
+    monkeypatch.setattr(store_writer, "BATCH_ROWS", 1)
+    for number, (first, second) in enumerate([(2**53 + 1, 0.5), (0.5, -(2**53) - 1), (1, 2**64)]):
+        refused = pytest.raises(ValueError, match=r"column 'n' of the posts")
+        with refused, StoreWriter(tmp_path / str(number), CLASSES) as writer:
+            writer.add("1", text="a", extra={"n": first})
+            writer.add("2", text="b", extra={"n": second})
+
+
 def test_set_columns_adds_without_rewriting(tmp_path):
     store = write(tmp_path / "s")
     before = {path: path.stat().st_mtime_ns for path in store.path.glob("*.arrow")}

@@ -59,6 +59,15 @@ def test_the_images_are_found_beside_or_above(place, tmp_path):
     assert {post.image for post in read(folder)} >= {root / "15317" / "1531722957072093184-0.jpg"}
 
 
+def test_one_missing_image_does_not_lose_the_others(tmp_path):
+    folder = tables(tmp_path / "v", ".csv", "path,class\n", ",")
+    first, *others = (post.image.relative_to(tmp_path / "images") for post in read(folder))
+    for image in others:
+        (folder / image).parent.mkdir(exist_ok=True)
+        (folder / image).write_bytes(b"image")
+    assert [post.image for post in read(folder)] == [folder / image for image in (first, *others)]
+
+
 def test_a_variant_is_a_data_set_with_its_own_split(tmp_path):
     folder = tables(tmp_path / "v", ".csv", "path,class\n", ",")
     for post in read(folder):

@@ -238,6 +238,9 @@ def test_missing_columns_are_listed(header: str, names: dict[str, str], message:
         ("t.jsonl", b"[1]\n", r"t\.jsonl, line 1, should be one JSON object"),
         ("t.jsonl", b'{"id": 1, "text": "a", "label": ["b"]}\n', "line 1, has .*'b'.* as label"),
         ("t.json", b'{"id": 1}\n{"id": 2}\n', r"t\.json is not valid JSON .*name it \.jsonl"),
+        ("t.jsonl", b'{"id": ' + b"[" * 100_000 + b"\n", "line 1, is not valid JSON"),
+        ("t.json", b"[" * 100_000, r"t\.json is not valid JSON"),
+        ("t.csv", b"id,text,label\n1," + b"a" * 200_000 + b",neutral\n", "a field may have 131,072 characters"),
         ("t.json", b"3", "should hold a list of objects, found a int"),
         ("t.json", b"[3]", "row 1, should be an object, found '3'"),
         ("t.parquet", b"PAR1 no, not really", "is not a Parquet file that can be read"),
@@ -248,6 +251,13 @@ def test_bad_rows_are_named(name: str, content: bytes, message: str, tmp_path: P
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read(tmp_path / name)
+
+
+def test_blanks_around_the_names_of_columns_do_not_matter(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("id, text ,label, teacher_a,teacher_b, source\n1,hi,a,0.25,0.75,x\n")
+    (post,) = read(file)
+    assert (post.text, post.teacher, post.extra) == ("hi", (0.25, 0.75), {"source": "x"})
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

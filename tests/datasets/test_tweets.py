@@ -257,7 +257,7 @@ def test_blank_rows_of_predictions_are_dropped_and_counted(tmp_path, capsys):
 
 def test_unsafe_paths():
     assert [path for path in ("a/b.jpg", "a..b.jpg", "./a") if not is_inside(path)] == []
-    unsafe = ("/a", "../a", "a/../../b", "..\\a", "C:/a", "\\a", "", " ")
+    unsafe = ("/a", "../a", "a/../../b", "..\\a", "C:/a", "\\a", "", " ", ".", "./")
     assert [path for path in unsafe if is_inside(path)] == []
 
 

@@ -56,6 +56,11 @@ def test_files_of_one_key_are_one_post(tmp_path):
     )
 
 
+def test_a_shard_of_a_whole_folder_has_the_same_keys(tmp_path):
+    shard(tmp_path / "a.tar", (".", b"", FOLDER), ("./d", b"", FOLDER), ("./d/1.jpg", b"image"), ("./2.txt", b"text"))
+    assert read(tmp_path)[0] == [Post("d/1", None, b"image"), Post("2", "text")]
+
+
 def test_a_teacher_names_the_classes(tmp_path):
     about = {"teacher_positive": 0.5, "teacher_negative": 0.25, "teacher_neutral": 0.25}
     file = shard(tmp_path / "a.tar", ("1.json", json.dumps(about).encode()), ("2.txt", b"b"))

@@ -62,6 +62,14 @@ def test_means_and_paired_test(tmp_path: Path) -> None:
     assert best.against is not None and best.against.t_p == pytest.approx(paired_test(OURS, THEIRS).t_p)
 
 
+def test_methods_without_the_figure_come_last(tmp_path: Path) -> None:
+    shares = {"a": 0.6, "b": None, "c": 0.95, "d": None, "e": 0.9}
+    runs = [
+        read_run(write_run(tmp_path, name, 0, 0.5, selection={"agreement": share})) for name, share in shares.items()
+    ]
+    assert [group.name for group in compare(runs, metric="selection_agreement")] == ["c", "e", "a", "b", "d"]
+
+
 def test_pairs_are_the_seeds_that_both_have(tmp_path: Path) -> None:
     runs = [read_run(path) for path in two_methods(tmp_path)]
     best = compare([run for run in runs if run.group[0] == "scrd" or run.seed != 1], "supervised")[0]

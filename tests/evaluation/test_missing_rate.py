@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from datasets.missing import missing_numbers
+from evaluation import missing_rate_report
 from evaluation.metrics import score
 from evaluation.missing_rate import RATES, TEST, TRAINING_AND_TEST, Curve, average, missing_rate_curve
 from evaluation.missing_rate_report import draw, markdown, write_curve, write_points
@@ -86,7 +88,7 @@ def test_a_run_that_lost_images_and_texts_in_training_is_in_no_mean():
     assert average([*CURVES, both]) == average(CURVES)
 
 
-def test_means_as_a_table_and_a_picture(tmp_path: Path):
+def test_means_as_a_table_and_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     points = average(CURVES)
     header, _, test, both = markdown(points).splitlines()
     assert header.count("|") == 9 and "100% of texts" in header and "50% of images" in header
@@ -95,5 +97,14 @@ def test_means_as_a_table_and_a_picture(tmp_path: Path):
     write_points(points, tmp_path / "t.csv")
     with open(tmp_path / "t.csv", newline="") as file:
         assert [float(row["macro_f1"]) for row in csv.DictReader(file)] == [one.macro_f1.mean for one in points]
+    named: list[str] = []
+    monkeypatch.setattr(missing_rate_report, "save", lambda figure, path: named.extend(_names(figure)))
+    draw(points, tmp_path / "p.png")
+    assert "a, lost in training and test" in named, "it is drawn where texts are missing alone"
+    monkeypatch.undo()
     draw(points, tmp_path / "p.png")
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def _names(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]

@@ -260,6 +260,11 @@ def test_curves_are_of_what_there_is() -> None:
         "Validation", "Losses", "Pseudo-labels", "Accepted pseudo-labels of each class",
         "Recall of each class on validation",
     ]  # fmt: skip
+    many = {f"eval/recall/{number}": 0.5 for number in range(8)}
+    assert [title.rpartition(", ")[2] for title, _, _ in curves([{"step": 1, **many}])] == [
+        "1 to 6 of 8",
+        "7 to 8 of 8",
+    ]
     assert ">negative</text>" in curves(invented_metrics())[3][2]
     assert all(f">{name}</text>" in curves(invented_metrics())[4][2] for name in SmallStore().classes)
     assert "nan" not in curves([{"step": 0, "eval/F1": 0.5}])[0][2]

@@ -79,6 +79,7 @@ def test_two_models_are_compared_on_the_same_images() -> None:
     ("id,negative\n", "should begin with NEG,NEU,POS, found 'id,negative'"),
     ("NEG,NEU,POS\n0.1,0.2,0.7\n", "has 1 rows, the benchmark has 4 images"),
     ("NEG,NEU,POS\na,b,c\n", "three numbers in each row"),
+    ("NEG,NEU,POS\n" + "nan,0,1\n" * 4, "found one that is not finite"),
     ("NEG,NEU,POS\n1,2\n3\n", "three numbers in each row"),
 ])  # fmt: skip
 def test_other_files_are_refused(tmp_path: Path, text: str, reason: str) -> None:
