@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
 import tyro
-from torch import Tensor, nn
+from torch import Tensor
 
-from algorithms.base import Algorithm, Losses, Step, reads_batch_statistics
+from algorithms.base import Algorithm, Losses, Step, reads_batch_statistics, running_statistics_kept
 from algorithms.options import PseudoLabelOptions
 from algorithms.pseudo_labels import accept, consistency_loss, scaled_threshold
-from datasets.batch import Batch, Views
+from datasets.batch import Batch, Views, concatenate
 
 
 class AdaMatch(Algorithm):
@@ -68,24 +66,11 @@ class AdaMatch(Algorithm):
     def interpolated(self, together: list[Tensor], batches: list[Batch]) -> list[Tensor]:
         """Random logit interpolation between (B, C) logits from a pass `together` with others and from one alone."""
         with running_statistics_kept(self.net):
-            alone = [prediction.logits for prediction in self.predict(*batches)]
-        return [torch.lerp(own, other, torch.rand_like(own)) for own, other in zip(alone, together, strict=True)]
+            alone = self.net(concatenate(batches)).float().logits
+        own = alone.split([len(batch) for batch in batches])
+        return [torch.lerp(by, other, torch.rand_like(by)) for by, other in zip(own, together, strict=True)]
 
 
 def warm_up(step: Step) -> float:
     """μ(t): 0 at the start, 1 from the middle of the run on, half a cosine between."""
     return 0.5 - math.cos(min(math.pi, 2 * math.pi * step.progress)) / 2
-
-
-@contextmanager
-def running_statistics_kept(net: nn.Module) -> Iterator[None]:
-    """BatchNorm in training mode takes statistics from the batch and does not remember them."""
-    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    remembering = [norm for norm in norms if norm.training and norm.track_running_stats]
-    for norm in remembering:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in remembering:
-            norm.track_running_stats = True

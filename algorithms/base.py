@@ -237,3 +237,17 @@ def at_rest(*modules: nn.Module) -> Iterator[None]:
 def reads_batch_statistics(net: nn.Module) -> bool:
     """Whether a net's answer for a post depends, in its present mode, on the others of the batch."""
     return any(module.training for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+
+
+@contextmanager
+def running_statistics_kept(net: nn.Module) -> Iterator[None]:
+    """BatchNorm in training mode takes statistics from the batch and does not remember them."""
+    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    remembering = [norm for norm in norms if norm.training and norm.track_running_stats]
+    for norm in remembering:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in remembering:
+            norm.track_running_stats = True

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from nets.post_net import PostNet
 from nets.prediction import Prediction
 
 
@@ -21,17 +22,23 @@ class ProjectionHead(nn.Module):
     Args:
         net: what it reads the features of; its `dim` is D.
         dim: E.
+
+    Raises ValueError for a net that gives no features.
     """
 
     def __init__(self, net: nn.Module, dim: int) -> None:
         super().__init__()
+        assert isinstance(net, PostNet)
+        if not net.has_features:
+            raise ValueError(
+                f"--net {net.name} gives no features, by which this --algorithm compares posts: choose another net"
+            )
         width = net.dim
-        assert isinstance(width, int), "a net has the width of its features as `dim`"
         self.layers = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))
 
     def forward(self, prediction: Prediction) -> Tensor:
         """(B, E)."""
-        assert prediction.features is not None, "the net gives no features to embed"
+        assert prediction.features is not None
         with full_precision(prediction.features):
             return normalize(self.layers(prediction.features.float()), dim=1)
 

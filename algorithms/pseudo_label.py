@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from algorithms.base import Algorithm, Losses, Step
+from algorithms.base import Algorithm, Losses, Step, reads_batch_statistics
 from algorithms.options import PseudoLabelOptions, WarmUpOptions
 from algorithms.pseudo_labels import accept, consistency_loss
 from datasets.batch import Views
@@ -27,7 +27,11 @@ class PseudoLabel(Algorithm):
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
         """See Algorithm."""
         known, weak = labelled["weak"], unlabelled["weak"]
-        answer, target, learner = self.predict_with_targets(known, weak, weak)
+        if reads_batch_statistics(self.net):
+            answer, learner = self.predict(known, weak)
+            target = learner
+        else:
+            answer, target, learner = self.predict_with_targets(known, weak, weak)
         pseudo = accept(self.targets(target.logits), self.options.threshold)
         return self.combine(
             pseudo,

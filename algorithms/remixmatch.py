@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from algorithms.base import Algorithm, Losses, Step, Task
+from algorithms.base import Algorithm, Losses, Step, Task, running_statistics_kept
 from algorithms.losses.decoupling import masked_mean
 from algorithms.mixing import answer, encode, mixup
 from algorithms.options import MixingOptions
@@ -30,8 +30,9 @@ class ReMixMatch(Algorithm):
     T = 0.5, α = 0.75, and λ_u and λ_1 warm up over the first 64th of the run, as in the released code.
 
     Features are mixed where the paper mixes pixels, as words cannot be. r is a linear layer on the image encoder's
-    features that tells by which quarter turn the image was turned; where the net reads no images, or the features of a
-    frozen encoder, there is no such term. Turned images have a pass of their own.
+    features that tells by which quarter turn the image was turned; where the net reads no images, the features of a
+    frozen encoder, or images and texts in one transformer, there is no such term. Turned images have a pass of their
+    own, which leaves BatchNorm's running statistics untouched, as released.
     """
 
     name = "remixmatch"
@@ -61,7 +62,7 @@ class ReMixMatch(Algorithm):
     def __init__(self, options: Any, net: nn.Module, teacher: nn.Module, task: Task) -> None:
         super().__init__(options, net, teacher, task)
         self.turn: nn.Linear | None = None
-        if "image" in self.net.encoders.live and options.rotation_loss_ratio > 0:
+        if "image" in self.net.encoders.live and not net.image_from_text and options.rotation_loss_ratio > 0:
             self.turn = nn.Linear(self.net.encoders.widths["image"], TURNS)
 
     def step(self, labelled: Views, unlabelled: Views, step: Step) -> Losses:
@@ -90,7 +91,8 @@ class ReMixMatch(Algorithm):
         """Mean cross-entropy of the quarter turns drawn for the images of a batch, over the posts that have one."""
         assert batch.image is not None
         turns = torch.randint(TURNS, (len(batch),), device=batch.image.device)
-        features = self.net.encoders.live["image"](turned(batch.image, turns))
+        with running_statistics_kept(self.net):
+            features = self.net.encoders.live["image"](turned(batch.image, turns))
         return masked_mean(cross_entropy(turn(features).float(), turns, reduction="none"), batch.has_image)
 
 

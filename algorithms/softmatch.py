@@ -18,7 +18,7 @@ class SoftMatch(Algorithm):
     """A pseudo-label weighs exp(−(max p − μ)² / (2 σ²)) below μ and 1 above (truncated Gaussian, sec. 3).
 
     μ and σ² are moving averages of mean and variance of the confidence over the unlabelled posts of a batch; σ is
-    taken for two of the averaged standard deviations, as released. The weight is that of the aligned prediction
+    then halved, as released. The weight is that of the aligned prediction
     (uniform alignment), the pseudo-label that of the prediction as it is.
     """
 
@@ -34,7 +34,7 @@ class SoftMatch(Algorithm):
         statistics_momentum: float = 0.999
         """Momentum of the moving averages, reached after a rise from 0.1 (published: from the first step)."""
         sigmas: float = 2.0
-        """How much steeper the Gaussian is than the confidences are spread, in standard deviations."""
+        """How much steeper the Gaussian is than the confidences are spread: σ is divided by it."""
 
         def __post_init__(self) -> None:
             super().__post_init__()

@@ -275,6 +275,8 @@ def _draw_labelled(
     notes: list[str],
 ) -> np.ndarray:
     """Labelled rows among `pool`: of each class the first ones of an order that `seed` alone decides."""
+    if len(classes) < 2:
+        raise ValueError(f"the labels name one class alone ({', '.join(classes)}): there is nothing to learn")
     available = np.bincount(label[pool], minlength=len(classes))
     found = ", ".join(f"{name} {count}" for name, count in zip(classes, available, strict=True))
     if (available == 0).any():

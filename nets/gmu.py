@@ -12,8 +12,9 @@ from nets.post_net import Encoders
 class GmuNet(FusionNet):
     """g_m = tanh(x_m), z = σ(W_z [x_t; x_v]), x = z ⊙ g_t + (1 − z) ⊙ g_v, and one linear layer over it.
 
-    With W_m of the map inside the tanh this is the paper's eq. 1 to 4. The gate has weights of its own and a value for
-    each of the D features. Where a modality is missing the gate is all the other's: x = g_m. The layer over x is that
+    With W_m of the map inside the tanh these are the paper's equations, but that the gate reads the mapped features. It
+    has weights of its own and a value for each of the D features. Where a modality is missing the gate is all the
+    other's: x = g_m. The layer over x is that
     of Sanchez Villegas et al. (EACL Findings 2024), whose own gate had no weights.
     """
 
@@ -30,4 +31,5 @@ class GmuNet(FusionNet):
         gate = self.gate(torch.cat([mapped["text"], mapped["image"]], dim=1)).sigmoid()
         of_text = torch.where(has_image, gate, 1.0) * has_text
         of_image = torch.where(has_text, 1 - gate, 1.0) * has_image
-        return self.output(of_text * mapped["text"].tanh() + of_image * mapped["image"].tanh())
+        mixed = of_text * mapped["text"].tanh() + of_image * mapped["image"].tanh()
+        return self.output(mixed) * (has_text | has_image)

@@ -95,8 +95,8 @@ class PostNet(nn.Module, ABC):
     What sets it apart from nets of two encoders: `pretrained_text` is the text net that it has by default, on the
     synthetic world `small_text`; `freezable` are the encoders that may be frozen; with `image_from_text` the encoder of
     images comes out of what the text net's weights hold; with `regions` its images are regions that a detector has
-    found; with `cuts_texts` a text has no more tokens than its transformer has places; `ignores` are options of the net
-    that are none of its own.
+    found; with `cuts_texts` a text has no more tokens than its transformer has places; `has_features` says whether its
+    predictions have features beside the logits; `ignores` are options of the net that are none of its own.
 
     Args:
         encoders: what it reads posts with.
@@ -115,6 +115,7 @@ class PostNet(nn.Module, ABC):
     image_from_text: ClassVar[bool] = False
     regions: ClassVar[bool] = False
     cuts_texts: ClassVar[bool] = False
+    has_features: ClassVar[bool] = True
     ignores: ClassVar[tuple[str, ...]] = ()
 
     @classmethod

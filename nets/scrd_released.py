@@ -79,6 +79,7 @@ class ScrdReleasedNet(PostNet):
     """
 
     name = "scrd_released"
+    ignores = ("dropout", "feature_dropout", "decoupling", "selection", "decision")
 
     @classmethod
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> ScrdReleasedNet:

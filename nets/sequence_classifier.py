@@ -55,6 +55,13 @@ class SequenceClassifierNet(PostNet):
     name = "sequence_classifier"
     reads = ("text",)
     small_text = "small"
+    has_features = False
+    ignores = ("feature_dim", "dropout", "feature_dropout", "text_pooling")
+
+    @classmethod
+    def feature_dropout(cls, options: NetOptions) -> dict[str, float]:
+        """None: what its encoder gives are the logits."""
+        return {}
 
     @classmethod
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> SequenceClassifierNet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from nets.options import NetOptions
 from nets.post_net import Encoders, PostNet
 from nets.prediction import Prediction
 
@@ -16,6 +17,12 @@ class T4saNet(PostNet):
 
     name = "t4sa"
     reads = ("image",)
+    ignores = ("feature_dim", "dropout", "feature_dropout")
+
+    @classmethod
+    def feature_dropout(cls, options: NetOptions) -> dict[str, float]:
+        """None: the published net has no dropout of its own."""
+        return {}
 
     def __init__(self, encoders: Encoders, num_classes: int, dim: int, dropout: float) -> None:
         super().__init__(encoders, num_classes, HIDDEN, 0.0)

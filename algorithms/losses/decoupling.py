@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
+from algorithms.embeddings import full_precision
 from nets.post_net import MODALITIES
 
 MARGIN = 0.15
@@ -53,8 +54,9 @@ def margin(common: Tensor, label: Tensor, known: Tensor, margin_between: Tensor 
         known: (B,) bool: posts whose label may be relied on.
         margin_between: (C, C) margins Δ between classes; None: MARGIN between any two.
     """
-    unit = normalize(common, dim=1)
-    cosine = unit @ unit.T  # B×B
+    with full_precision(common):
+        unit = normalize(common, dim=1)
+        cosine = unit @ unit.T  # B×B
     both = known.unsqueeze(1) & known.unsqueeze(0)
     same = label.unsqueeze(1) == label.unsqueeze(0)
     itself = torch.eye(len(label), dtype=torch.bool, device=label.device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
@@ -39,7 +41,9 @@ class ImageTextContrast(nn.Module):
         """(B, W) features by modality to S, (B, B): of text i and image j."""
         mapped = {name: self.project[name](compared[name]) for name in self.project} or compared
         text, image = (normalize(mapped[name], dim=1) for name in ("text", "image"))
-        return self.log_scale.exp().clamp(max=LARGEST_SCALE) * text @ image.T
+        with torch.no_grad():  # the parameter itself, so that a gradient can bring it back
+            self.log_scale.clamp_(max=math.log(LARGEST_SCALE))
+        return self.log_scale.exp() * text @ image.T
 
 
 def contrastive_loss(similarity: Tensor, both: Tensor, negative: Tensor) -> Tensor:

@@ -18,7 +18,18 @@ from algorithms.losses.pairs import pairs_of, text_key
 from algorithms.options import AlgorithmOptions
 from algorithms.supervised import Supervised
 from datasets.batch import Batch
-from tests.algorithms.clusters import FIRST, TASK, WIDTH, feature_net, make, own_net, posts, views, views_for
+from tests.algorithms.clusters import (
+    FIRST,
+    TASK,
+    WIDTH,
+    feature_net,
+    make,
+    own_net,
+    posts,
+    views,
+    views_for,
+    with_batch_norm,
+)
 from tests.nets.tiny import padded, tiny_net, tiny_posts
 
 FUSED = ("concat", "gmu", "late", "joint", "common_space", "aspect_attention")
@@ -54,7 +65,9 @@ def test_similarity_is_the_scaled_cosine_of_projections():
     torch.testing.assert_close(contrast.similarity(pooled)[1, 0], expected, atol=1e-3, rtol=1e-3)
     with torch.no_grad():
         contrast.log_scale.fill_(10.0)
-    assert contrast.similarity(pooled).abs().max() <= 100
+    assert contrast.similarity(pooled).abs().max() <= 100.001
+    contrast.similarity(pooled)[0, 0].backward()
+    assert contrast.log_scale.grad.abs() > 0, "at the limit it can still come down"
 
 
 def test_equal_texts_have_equal_keys_and_no_others():
@@ -193,6 +206,14 @@ def test_the_auxiliary_losses_read_what_was_answered_with_a_gradient():
     for _ in range(2):
         algorithm({"weak": posts(6)}, unlabelled(8), FIRST)
     assert sizes == [6, 8, 6, 8]  # labelled posts and strong views, in each step anew; weak views have no gradient
+
+
+def test_a_second_pass_over_the_same_posts_does_not_count_them_twice():
+    algorithm = make("adamatch", with_batch_norm(True), **ALL)
+    sizes: list[int] = []
+    algorithm.auxiliary.register_forward_pre_hook(lambda _, given: sizes.extend(len(batch) for batch, _ in given[1]))
+    algorithm({"weak": posts(6), "strong": posts(6, 1)}, unlabelled(8), FIRST)
+    assert sizes == [6, 8, 8, 6]
 
 
 @pytest.mark.parametrize("name", algorithms.names())

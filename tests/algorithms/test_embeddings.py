@@ -8,7 +8,7 @@ import torch
 from algorithms.embeddings import ProjectionHead, pseudo_label_graph, similarity
 from algorithms.options import EmbeddingOptions
 from nets.prediction import Prediction
-from tests.algorithms.clusters import DIM, feature_net, posts
+from tests.algorithms.clusters import DIM, feature_net, make, posts
 
 
 def test_the_graph_by_hand():
@@ -30,6 +30,14 @@ def test_embeddings_have_length_one_and_teach_the_net():
     torch.testing.assert_close(embedding.norm(dim=1), torch.ones(4))
     similarity(embedding, embedding, 0.5)[0, 1].backward()
     assert net.map["text"][1].weight.grad.abs().sum() > 0 and head.layers[0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("algorithm", ["comatch", "simmatch", "s2_ver"])
+def test_a_net_without_features_is_refused(algorithm, monkeypatch):
+    net = feature_net("concat")
+    monkeypatch.setattr(net, "has_features", False)
+    with pytest.raises(ValueError, match="--net concat gives no features, by which"):
+        make(algorithm, net)
 
 
 def test_embeddings_and_similarities_stay_in_full_precision():

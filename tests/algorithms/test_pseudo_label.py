@@ -6,7 +6,7 @@ from math import log
 
 import pytest
 
-from tests.algorithms.clusters import FIRST, HALF_WAY, WARMING, make, posts, probabilities
+from tests.algorithms.clusters import FIRST, HALF_WAY, WARMING, make, posts, probabilities, with_batch_norm
 
 
 @pytest.mark.parametrize(("step", "warm"), [(FIRST, 0.0), (WARMING, 0.5), (HALF_WAY, 1.0)])
@@ -23,3 +23,10 @@ def test_the_view_that_makes_a_confident_label_learns_it(step, warm):
     assert losses.parts["unsup_loss"].item() == pytest.approx(unsup, rel=1e-5)
     assert losses.total.item() == pytest.approx(sup + warm * 3.0 * unsup, rel=1e-5)
     assert losses.seen["util_ratio"].item() == pytest.approx(len(accepted) / 12)
+
+
+def test_with_batch_norm_the_view_passes_once():
+    net, passes = with_batch_norm(True), []
+    net.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    make("pseudo_label", net)({"weak": posts(4)}, {"weak": posts(12, 5, labelled=False)}, FIRST)
+    assert passes == [16]

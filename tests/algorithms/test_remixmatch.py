@@ -7,6 +7,7 @@ from math import log
 
 import pytest
 import torch
+from torch import nn
 
 from algorithms import remixmatch
 from algorithms.remixmatch import turned
@@ -89,8 +90,17 @@ def test_rotations_train_the_image_encoder_and_count_by_their_weight(name):
     assert totals[0] == pytest.approx(totals[1], rel=1e-4)
 
 
-def test_without_pixels_there_are_no_rotations():
-    for algorithm in (live("text"), live(rotation_loss_ratio=0.0), make("remixmatch", feature_net("concat"))):
+def test_turned_images_leave_the_running_statistics_untouched():
+    algorithm = make("remixmatch", tiny_net("image", "resnet10t", batch_norm="batch")[0].train())
+    norm = next(module for module in algorithm.net.modules() if isinstance(module, nn.BatchNorm2d))
+    before = norm.running_mean.clone()
+    algorithm.rotation_loss(algorithm.turn, tiny_posts(3))
+    assert norm.training and torch.equal(norm.running_mean, before)
+
+
+def test_without_an_encoder_of_pixels_there_are_no_rotations():
+    frozen = make("remixmatch", feature_net("concat"))
+    for algorithm in (live("text"), live(rotation_loss_ratio=0.0), live("vilt"), frozen):
         assert algorithm.turn is None
     losses = live("text")({"strong": tiny_posts(9)}, tiny_views(6, 1), HALF_WAY)
     assert "rotation_loss" not in losses.parts

@@ -6,7 +6,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -248,6 +248,12 @@ def test_bad_ids_are_named(ids: list[str], message: str) -> None:
     store = posts([0, 1, 2] * 30 + [-1], None, [1] * 60 + [3] * 30 + [0])
     with pytest.raises(ValueError, match=message):
         draw(store, labeled_ids=ids)
+
+
+def test_one_class_alone_is_nothing_to_learn() -> None:
+    store = cast(PostStore, replace(cast(Posts, posts([0] * 10)), classes=("negative",)))
+    with pytest.raises(ValueError, match=r"the labels name one class alone \(negative\)"):
+        draw(store)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_the_encoder_is_loaded_and_the_head_is_new(kind, tmp_path):
     source = AutoModel.from_pretrained(folder).state_dict()
     assert inner and all(torch.equal(value, source[name]) for name, value in inner.items() if "pooler" not in name)
     answer = net(tiny_posts())
-    assert answer.logits.shape == (6, 3)
+    assert answer.logits.shape == (6, 3) and answer.features is None and not net.has_features
     answer.logits.square().sum().backward()
     unused = [name for name, value in net.named_parameters() if value.grad is None]
     assert unused == []

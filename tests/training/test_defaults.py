@@ -94,6 +94,22 @@ def test_a_net_of_one_modality_cannot_lose_it(line: str, sentence: str) -> None:
         resolve(parse(line.split()))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--algorithm supervised --net t4sa --dropout 0.1",
+        "--algorithm supervised --net t4sa --feature_dropout 0.1",
+        "--algorithm supervised --net sequence_classifier --text_net minilm --feature_dim 64",
+        "--algorithm supervised --net sequence_classifier --text_net minilm --feature_dropout 0.3",
+        "--algorithm scrd --scrd_variant released --decision fused",
+    ],
+)
+def test_options_that_a_net_has_no_use_for_are_refused(line: str) -> None:
+    flag, value = line.split()[-2:]
+    with pytest.raises(ValueError, match=f"{flag} {value} is of no use to --net .*: leave it out"):
+        resolve(parse(line.split()))
+
+
 @pytest.mark.parametrize("net", ["image --missing_text_rate 0.5", "text --missing_image_rate 0.5"])
 def test_a_net_of_one_modality_may_do_without_the_other(net: str) -> None:
     resolve(parse(f"--algorithm supervised --net {net}".split()))
