@@ -16,6 +16,8 @@ from datasets.store import PostStore
 
 SHAPE = (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3)
 BYTES = THUMBNAIL_SIZE * THUMBNAIL_SIZE * 3
+RELEASED = 64 << 20
+"""Bytes after which the store's pages are given back, so that a walk through a large store needs little memory."""
 CHUNK = 256
 """Images that a thread shrinks at a time."""
 
@@ -37,6 +39,7 @@ class Thumbnails:
         else:
             self._chunks = [_made(store, num_workers)]
         self._stops = np.cumsum([len(offsets) - 1 for _, offsets in self._chunks])
+        self._store, self._read = store, 0
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         found = np.zeros((len(rows), BYTES), np.uint8)
@@ -47,6 +50,10 @@ class Thumbnails:
             inner = rows[places] - (self._stops[number] - len(offsets) + 1)
             there = offsets[inner + 1] > offsets[inner]
             found[places[there]] = content[offsets[inner[there]][:, None] + np.arange(BYTES)]
+        self._read += found.size
+        if self._read > RELEASED:
+            self._store.release()
+            self._read = 0
         return found.reshape(len(rows), *SHAPE)
 
 

@@ -272,6 +272,23 @@ def test_a_damaged_added_column_is_named(tmp_path):
         PostStore(store.path).column("score")
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux")
+def test_pages_that_were_read_can_be_given_back_and_read_again(tmp_path):
+    def mapped_mib():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) / 1024
+
+    with StoreWriter(tmp_path / "s", CLASSES) as writer:
+        for row in range(40):
+            writer.add(str(row), image=bytes([row]) * 2**20)
+    store = PostStore(tmp_path / "s")
+    before, read = mapped_mib(), [store.image(row) for row in range(40)]
+    held = mapped_mib()
+    store.release()
+    assert held > before + 30 and mapped_mib() < before + 10
+    assert [store.image(row) for row in range(40)] == read
+
+
 def test_files_are_plain_arrow(tmp_path):
     store = write(tmp_path / "s")
     table = pyarrow.ipc.open_file(str(store.path / "posts-00000.arrow")).read_all()
