@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import numpy as np
-
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 """What the disk, not the program, has against writing."""
 
@@ -79,6 +77,8 @@ def claim(file: Path) -> None:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(handle.fileno(), 0, size)
             return
+        import numpy as np  # here alone: what only writes files starts sooner without it
+
         np.lib.format.read_magic(handle)  # macOS has no such call: there the zeros are written
         np.lib.format.read_array_header_1_0(handle)
         while rest := size - handle.tell():

@@ -36,9 +36,7 @@ def tuned(runs: Sequence[Run]) -> tuple[list[Run], list[Choice]]:
         variants = sorted({method for found in by_seed.values() for method in found})
         for seed, found in by_seed.items():
             if lacking := [method for method in variants if method not in found]:
-                raise ValueError(
-                    f"--tuned: seed {seed} with {setting[1]} labels lacks {lacking[0]}: train it, or leave"
-                )
+                raise ValueError(f"--tuned: seed {seed} with {setting[1]} labels lacks {lacking[0]}: train it")
         name = _common(variants)
         best = [max(found.values(), key=_validation) for found in by_seed.values()]
         chosen += [replace(run, results={**run.results, "name": name}, apart=()) for run in best]
