@@ -6,8 +6,8 @@ L_u   = U_f + λ_m (U_t + U_v), U_k = mean 1[max p_k(weak) ≥ τ] CE(p_k(strong
         t and v learn, by default, what f has accepted
 L_dec = L_cyc + L_rec + 0.1 (L_mar + L_ort)
 L_sel = mean KL(u ‖ π), u_k ∝ exp(−CE(p_k(weak), argmax p_f(weak)) / T_u)
-L_T = mean CE(p_v(strong), q̂) + CE(p_f(strong), q̂), q̂ ∝ p_f(weak) · q^trust, q what a text teacher says
-        (--teacher_weight)
+L_T = mean CE(p_v(strong), q̂) + CE(p_f(strong), q̂) + CE(p_t(strong), q), q̂ ∝ p_f(weak) · q^trust, q what a text
+        teacher says (--teacher_weight)
 """
 
 from __future__ import annotations
@@ -84,8 +84,9 @@ class Scrd(Algorithm):
         selection_temperature: float = 0.5
         """Temperature of the target of that loss."""
         teacher_weight: float = 0.0
-        """Weight of what a text teacher (scripts/label_tweets.py) and the net together say of unlabelled posts, learned
-        by the final answer and by the image's head; 0: the teacher is not asked."""
+        """Weight of what a text teacher (scripts/label_tweets.py) says of unlabelled posts, learned by the text's head,
+        and of what it and the net together say, learned by the final answer and by the image's head; 0: the teacher is
+        not asked."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -274,11 +275,12 @@ class Scrd(Algorithm):
 
     def teacher_loss(self, learner: FullPrediction, target: FullPrediction, batch: Batch) -> Tensor:
         """L_T: the final answer learns what a text teacher and the net's own weak view say together, and so does the
-        image's head by itself, since nothing else tells it what the text knows. Posts of which the teacher said nothing
-        do not count.
+        image's head by itself, since nothing else tells it what the text knows. The text's head, which reads what the
+        teacher has read, learns the teacher's answer as it is. Posts of which the teacher said nothing do not count.
 
-        Few labels leave the net unsure, and then the teacher decides; later the net does where it is the surer one. To
-        learn the teacher's answers as they are is no better than plain distillation (docs/benchmarks.md).
+        Few labels leave the net unsure, and then the teacher decides; later the net does where it is the surer one. A
+        text's head that learns the joint answer feeds on itself: what it says comes back to it, surer each time
+        (docs/benchmarks.md).
         """
         if not self.options.teacher_weight or batch.teacher is None:
             return learner.logits.new_zeros(())
@@ -286,7 +288,8 @@ class Scrd(Algorithm):
         told = joined(batch.teacher, target.logits, trusted)
         spoken = (batch.teacher.sum(dim=1) > 0).to(told.dtype)
         final_loss = consistency_loss(learner.logits, told, spoken)
-        return final_loss + consistency_loss(learner.image_logits, told, spoken * batch.has_image)
+        text_loss = consistency_loss(learner.text_logits, batch.teacher, spoken * batch.has_text)
+        return final_loss + text_loss + consistency_loss(learner.image_logits, told, spoken * batch.has_image)
 
     def selection_loss(self, learner: FullPrediction, target: FullPrediction, pseudo: dict[str, Tensor]) -> Tensor:
         """L_sel: the selection should be as each part's own head of the teacher supports the pseudo-label, accepted or

@@ -212,7 +212,8 @@ def test_a_text_teacher_is_learned_as_far_as_it_is_trusted():
     """The net's weak view says 0.8 of its class, 0.1 of the others. Post 0: the teacher agrees. Post 1: weak and strong
     view agree on another class, the less sure at 0.6, so the teacher's odds of 8 count to the power of 0.4. Post 2: the
     views do not agree with each other, and a teacher against the net leaves two classes equal. Post 3: a teacher that
-    knows nothing changes nothing. Post 4: silent, nothing is learned. The image's head learns nothing of post 0."""
+    knows nothing changes nothing. Post 4: silent, nothing is learned. The image's head learns nothing of post 0. The
+    text's head learns the teacher's answers as they are, but nothing of post 1."""
     sure, even = says(POSITIVE)[0].softmax(0), torch.full((3,), 1 / 3)
     said = torch.stack([sure, sure, sure, even, torch.zeros(3)])
     weak = predicted(says(POSITIVE, NEGATIVE, NEGATIVE, POSITIVE, POSITIVE), *[says(*[0] * 5)] * 3, [0] * 5)
@@ -220,11 +221,11 @@ def test_a_text_teacher_is_learned_as_far_as_it_is_trusted():
         says(POSITIVE), says(NEGATIVE, confidence=0.6), says(NEUTRAL), says(POSITIVE), says(POSITIVE),
     ])  # fmt: skip
     learner = predicted(strong, *[says(*[POSITIVE] * 5)] * 3, [0] * 5)
-    batch = replace(present([1] * 5, [0, 1, 1, 1, 1]), teacher=said)
+    batch = replace(present([1, 0, 1, 1, 1], [0, 1, 1, 1, 1]), teacher=said)
     odds = [[1, 1, 64], [8, 1, 8**0.4], [8, 1, 8], [1, 1, 8]]  # of negative, neutral, positive
     finals = strong.log_softmax(dim=1).tolist()
-    image = [math.log(0.1), math.log(0.1), math.log(0.8)]
-    expected = 0.0
+    image = text = [math.log(0.1), math.log(0.1), math.log(0.8)]
+    expected = -sum(q * t for row in (0, 2, 3) for q, t in zip(said[row].tolist(), text, strict=True)) / 5
     for row, final, heard in zip(odds, finals, [0, 1, 1, 1], strict=False):
         expected -= sum(o / sum(row) * (f + heard * i) for o, f, i in zip(row, final, image, strict=True)) / 5
     algorithm = transparent(teacher_weight=0.5)
