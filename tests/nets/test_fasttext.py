@@ -31,8 +31,8 @@ def test_a_text_is_the_mean_of_its_tokens_vectors():
 
 
 def test_in_training_some_tokens_are_left_out_and_the_mean_is_of_the_others():
+    torch.manual_seed(0)  # before the vectors are drawn: two that are alike would have nearly the same means
     encoder = FastTextEncoder(vocabulary=2, width=4)
-    torch.manual_seed(0)
     text, mask = torch.ones(200, 30, dtype=torch.long), torch.ones(200, 30, dtype=torch.bool)
     mixed = torch.cat([torch.zeros_like(text), text], dim=1)
     assert (encoder(text, mask) - encoder.eval()(text, mask)).abs().max() < 1e-6
