@@ -42,6 +42,13 @@ class Job:
         return self.folder.path / "log.txt"
 
 
+SET = {
+    "--algorithm": "--algorithms", "--num_labels": "--num_labels", "-nl": "--num_labels", "--seed": "--seeds",
+    "--save_dir": "--save_dir", "--save_name": "--save_dir", "-sn": "--save_dir",
+}  # fmt: skip
+"""Flags of a run that the sweep sets, by the sweep's own flag for them."""
+
+
 def plan(
     algorithms: Sequence[str],
     num_labels: Sequence[str],
@@ -53,9 +60,14 @@ def plan(
     """Every combination, a whole round of methods before the next seed, so that an unfinished sweep can be compared.
 
     An algorithm may bring flags of its own ("fixmatch --threshold 0.7"); `grid` has values by flag; `shared` is the
-    part of the command line that all runs have. Raises ValueError where two runs would have one name, and ends the
-    program like `parse` where a command line is wrong.
+    part of the command line that all runs have. Raises ValueError where two runs would have one name or `shared` has a
+    flag that the sweep sets itself, and ends the program like `parse` where a command line is wrong.
     """
+    for flag in (word.partition("=")[0] for word in shared):
+        if flag in SET:
+            raise ValueError(
+                f"{flag} behind -- would be lost, as the sweep sets it for each run: see its own {SET[flag]}"
+            )
     jobs: dict[str, Job] = {}
     for seed, labels, method, *values in itertools.product(seeds, num_labels, algorithms, *grid.values()):
         varied = [f"--{flag}={value}" for flag, value in zip(grid, values, strict=True)]

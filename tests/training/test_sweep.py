@@ -54,6 +54,9 @@ def test_one_name_for_two_runs_is_refused_and_a_wrong_flag_ends_the_sweep(
 ) -> None:
     with pytest.raises(ValueError, match="two runs would be called supervised-n51-seed1"):
         plan(["supervised", "supervised"], ["51"], ["1"], {}, str(tmp_path))
+    for word, own in (("--num_labels", "--num_labels"), ("--seed=5", "--seeds"), ("-sn", "--save_dir")):
+        with pytest.raises(ValueError, match=f"behind -- would be lost, .* its own {own}"):
+            plan(["supervised"], ["51"], ["1"], {}, str(tmp_path), ["--epoch", "1", word, "7"])
     with pytest.raises(SystemExit) as caught:
         plan(["supervised"], ["51"], ["1"], {"threshold": ["0.9"]}, str(tmp_path))
     assert caught.value.code == 2
