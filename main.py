@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets.folders import DISK_ERRORS
 from training.command_line import Options, parse
+from training.entry import told
 
 After = Callable[[Any, Any, Any], str]
 """What is made of a finished run: from its Assembly, its RunFolder and its answers for the test posts to what is
@@ -22,15 +22,24 @@ Watch = Callable[[Any, Any, int], Mapping[str, float]]
 
 def read_options(argv: list[str], preset: Path | None = None, script: str = "main.py") -> Options:
     """The options of `argv`; beneath them those of the file `preset`, or, for a run that is resumed or evaluated again,
-    those it was started with. A mistake is told as one of `script`."""
-    options = parse(argv, under=preset, prog=script)
-    saved = Path(options.run.save_dir) / options.run.save_name / "options.yaml"
-    again = options.run.resume or options.run.eval_only
-    return parse(argv, under=saved, prog=script) if again and saved.is_file() else options
+    those it was started with: its own, or, where it has none yet, those of the run that --load_path names. A mistake is
+    told as one of `script`."""
+    name = Path(script).name
+    options = parse(argv, under=preset, prog=name)
+    if not (options.run.resume or options.run.eval_only):
+        return options
+    home = ["--save_dir", options.run.save_dir, "--save_name", options.run.save_name]
+    folders = [Path(options.run.save_dir) / options.run.save_name]
+    if options.run.resume and options.run.load_path:
+        given = Path(options.run.load_path).resolve()
+        folders += [given, given.parent.parent]  # a run's folder, or one of its checkpoints
+    saved = next((file for folder in folders if (file := folder / "options.yaml").is_file()), None)
+    return parse([*argv, *home], under=saved, prog=name) if saved else options
 
 
-def run(options: Options, argv: list[str], after: After | None = None, watch: Watch | None = None) -> int:
-    """One run; `watch` adds figures to its evaluations, `after` reads the finished one and tells of it.
+def run(options: Options, command: str, after: After | None = None, watch: Watch | None = None) -> int:
+    """One run, which `command` asks for; `watch` adds figures to its evaluations, `after` reads the finished one and
+    tells of it.
 
     Raises ValueError, with one sentence for the user, where something cannot be done.
     """
@@ -53,7 +62,6 @@ def run(options: Options, argv: list[str], after: After | None = None, watch: Wa
             assembly = assemble(options, device, processes)
             if options.run.eval_only:
                 check_split(assembly, folder)
-            command = shlex.join(["python", "main.py", *argv])
             summary = None if options.run.eval_only else train(assembly, folder, command, watch)
             if processes.first:
                 results, answers = conclude(assembly, folder, summary, command)
@@ -65,13 +73,9 @@ def run(options: Options, argv: list[str], after: After | None = None, watch: Wa
     return 0
 
 
-def main(argv: list[str], preset: Path | None = None, after: After | None = None, watch: Watch | None = None) -> int:
-    """Run the command line `argv`; a user's mistake is one sentence on stderr and exit code 2.
-
-    `preset` is a file of options that the command line wins over; `watch` adds figures to every evaluation; `after`
-    reads the finished run and tells of it.
-    """
-    return attempt(read_options(argv, preset), argv, after, watch)
+def main(argv: list[str]) -> int:
+    """Run the command line `argv`; a user's mistake is one sentence on stderr and exit code 2."""
+    return attempt(read_options(argv), argv)
 
 
 def attempt(
@@ -82,27 +86,16 @@ def attempt(
     script: str = "main.py",
     worded: Callable[[str], str] = str,
 ) -> int:
-    """`main` for options that were read already from the command line `argv`, of `script`, whose sentences for the user
-    are `worded` in its own flags."""
-    warnings.simplefilter("default", UserWarning)
-    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+    """`main` for options that were read already from the command line `argv` of `script`, a path from the root: both
+    are the command that the run keeps.
+
+    `watch` adds figures to every evaluation; `after` reads the finished run and tells of it. Sentences for the user are
+    `worded` in the script's own flags.
+    """
     folder = Path(options.run.save_dir) / options.run.save_name
-    return told(script, lambda: run(options, argv, after, watch), folder, "go on with --resume", worded)
-
-
-def told(script: str, work: Callable[[], int], folder: Path, then: str, worded: Callable[[str], str] = str) -> int:
-    """The exit code of `work`. A user's mistake, or what the disk has against writing, is one sentence on stderr and
-    exit code 2; of the disk's, `folder` is named where the error names no file, and what to do `then`. `worded` says
-    the sentence in the flags of the script."""
-    try:
-        return work()
-    except ValueError as error:
-        print(f"{script}: {worded(str(error))}", file=sys.stderr)
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        print(f"{script}: {error.filename or folder}: {error.strerror}; see to it and {then}", file=sys.stderr)
-    return 2
+    command = shlex.join(["python", script, *argv])
+    work = partial(run, options, command, after, watch)
+    return told(Path(script).name, work, folder, "go on with --resume", worded)
 
 
 if __name__ == "__main__":

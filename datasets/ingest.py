@@ -15,6 +15,7 @@ from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -32,6 +33,7 @@ from datasets.text import clean_text
 
 SHORT_SIDE = 256
 CHUNK = 32
+MOST_CLASSES_TOLD = 20
 """Posts that a thread prepares at a time."""
 
 Source = tuple[Iterable[Post], str | None]
@@ -165,9 +167,18 @@ def _summary(store: PostStore, quarantine: Quarantine) -> str:
     repeated = len(store) - pc.count_distinct(pa.chunked_array(store.chunks("id"))).as_py()
     sentence = (
         f"{store.path}: {len(store):,} posts, {int(store.has_image.sum()):,} with an image, "
-        f"{int(store.has_text.sum()):,} with text, {int((store.label >= 0).sum()):,} with a label; {quarantine}"
+        f"{int(store.has_text.sum()):,} with text, {int((store.label >= 0).sum()):,} with a label{_by_class(store)}; "
+        f"{quarantine}"
     )
     return sentence + (f"; {repeated:,} posts have the id of another" if repeated else "")
+
+
+def _by_class(store: PostStore) -> str:
+    """How many posts of each class there are: a label that was misspelled shows as a class."""
+    counts = np.bincount(store.label[store.label >= 0], minlength=len(store.classes))
+    told = [f"{count:,} {name}" for name, count in zip(store.classes, counts, strict=True)]
+    more = [f"and {len(told) - MOST_CLASSES_TOLD} classes more"] if len(told) > MOST_CLASSES_TOLD else []
+    return f" ({', '.join(told[:MOST_CLASSES_TOLD] + more)})" if counts.any() else ""
 
 
 def open_source(
@@ -232,13 +243,18 @@ def _layout(path: Path, options: DataOptions) -> type[Reader] | None:
 def source_paths(options: DataOptions) -> list[tuple[Path, str | None]]:
     """Where the options say that posts are, each place with the split its posts belong to; none: the synthetic world.
 
-    Raises ValueError where only test posts are given.
+    Raises ValueError where only test posts are given, or a layout and nothing of that layout.
     """
     train, test = options.train_data_dir or options.data_dir, options.test_data_dir
     if test and not train:
         raise ValueError("--test_data_dir is given without --train_data_dir: name the posts to train on")
     if options.data_dir and train and Path(options.data_dir).resolve() != Path(train).resolve():
         print(f"--data_dir {options.data_dir} is not read, because --train_data_dir says where the posts are")
+    if not train and options.dataset != "auto":
+        raise ValueError(
+            f"--dataset {options.dataset} reads posts that are there: name them with --train_data_dir, or leave "
+            "--dataset out for the synthetic world"
+        )
     if not train:
         return []
     if not test or Path(test).resolve() == Path(train).resolve():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,15 @@ def score(probabilities: np.ndarray, label: np.ndarray, classes: Sequence[str]) 
         "posts": dict(zip(classes, true.tolist(), strict=True)),
         "confusion": confusion.tolist(),
     }
+
+
+def in_words(posts: str, found: Mapping[str, Any]) -> str:
+    """The figures of `score` that a person wants first, in a line that begins with what `posts` they are of."""
+    recall = ", ".join(f"{label} {value:.2f}" for label, value in found["recall"].items() if value is not None)
+    return (
+        f"{posts}: accuracy {found['accuracy']:.3f}, macro-F1 {found['macro_f1']:.3f}, recall {recall} "
+        f"({found['n']} posts)"
+    )
 
 
 def selection_agreement(selection: np.ndarray, decides: np.ndarray) -> dict[str, float | int]:

@@ -18,7 +18,7 @@ from evaluation.deciders import deciders
 from evaluation.gallery import most_confident_right, most_confident_wrong, show
 from evaluation.intervals import bootstrap_macro_f1
 from evaluation.metrics import reliability
-from evaluation.model_card import NAMES
+from evaluation.model_card import reads, seen, taught_by
 from evaluation.plots import COLOURS, Series, line_chart, reliability_chart, share_bars
 from evaluation.predict import Predictions
 from evaluation.teaching import ACCEPTED, BY_CLASS, RIGHT
@@ -208,11 +208,13 @@ def write_report(folder: Path | str, store: PostStore, predictions: Predictions,
     page = template().render(
         name=folder.resolve().name,
         results=results,
+        taught_by=taught_by(results),
+        both=len(reads(results)) > 1,
         classes=results["classes"],
         cards=_cards(results, predictions),
         facts=_facts(results, store, split),
         curves=curves(read_metrics(folder / "metrics.jsonl")),
-        availability=[(NAMES[name], scores) for name, scores in results["test"].items()],
+        availability=[(seen(results)[name], scores) for name, scores in results["test"].items()],
         confusion=full["confusion"],
         reliability=reliability_chart(found, full["ece"]),
         selection=picture,

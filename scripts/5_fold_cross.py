@@ -12,6 +12,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluation.benchmark_options import BenchmarkOptions
+from training.entry import start
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,4 @@ def main(options: FoldOptions) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(FoldOptions, use_underscores=True))
-    except ValueError as error:
-        print(f"5_fold_cross.py: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    start(FoldOptions, main)

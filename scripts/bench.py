@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from training.entry import told  # noqa: E402
+
 if TYPE_CHECKING:
     import torch
 
@@ -248,22 +250,23 @@ def write_json(path: Path, done: list[Section], about: dict[str, Any], command: 
 
 def main(arguments: list[str]) -> int:
     """Measure, print the table, write what is asked for. The exit code is 1 where a section failed."""
-    try:
-        options = tyro.cli(BenchOptions, args=arguments, config=(tyro.conf.OmitArgPrefixes,), use_underscores=True)
-        options.check()
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            done, about = measure(options, Path(folder))
-        command = shlex.join(["python", "scripts/bench.py", *arguments])
-        table = markdown(done, about, command)
-        print(table, end="")
-        if options.output:
-            write_json(Path(options.output), done, about, command)
-        if options.markdown:
-            Path(options.markdown).parent.mkdir(parents=True, exist_ok=True)
-            Path(options.markdown).write_text(table, encoding="utf-8")
-    except (ValueError, OSError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
+    options = tyro.cli(BenchOptions, args=arguments, config=(tyro.conf.OmitArgPrefixes,), use_underscores=True)
+    command = shlex.join(["python", "scripts/bench.py", *arguments])
+    return told("bench.py", lambda: run(options, command))
+
+
+def run(options: BenchOptions, command: str) -> int:
+    """What `main` does with its options. Raises ValueError for a user's mistake."""
+    options.check()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        done, about = measure(options, Path(folder))
+    table = markdown(done, about, command)
+    print(table, end="")
+    if options.output:
+        write_json(Path(options.output), done, about, command)
+    if options.markdown:
+        Path(options.markdown).parent.mkdir(parents=True, exist_ok=True)
+        Path(options.markdown).write_text(table, encoding="utf-8")
     return int(any(section.failure for section in done))
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -16,6 +15,7 @@ from datasets.text_predictions import TextPredictions
 from datasets.variant_files import T4SA2, write_images, write_tables
 from datasets.variants import MERGED, MERGES, NAMES, VARIANTS, Chosen, Thresholds, VariantSource, merged
 from evaluation.variant_statistics import write_statistics
+from training.entry import start
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,4 @@ def main(options: BuildOptions) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(BuildOptions, use_underscores=True))
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    start(BuildOptions, main)

@@ -18,6 +18,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.folders import writing
+from training.entry import start
 
 if TYPE_CHECKING:
     from evaluation.compare import Group, Run
@@ -99,7 +100,4 @@ def draw(runs: list[Run], groups: list[Group], options: CompareOptions, folder: 
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(CompareOptions, config=(tyro.conf.FlagConversionOff,), use_underscores=True))
-    except ValueError as error:
-        sys.exit(f"compare: {error}")
+    start(CompareOptions, main, tyro.conf.FlagConversionOff)

@@ -24,6 +24,7 @@ if str(ROOT) not in sys.path:
 from datasets.options import WorldOptions  # noqa: E402
 from datasets.posts import Post  # noqa: E402
 from datasets.synthetic import SyntheticWorld  # noqa: E402
+from training.entry import start  # noqa: E402
 
 _TILE = 240  # pixels of an image's side and of a cell's width
 _LINES = 8
@@ -136,17 +137,13 @@ def _printable(text: str) -> str:
     return "".join(mark if ord(mark) in known else f":{unicodedata.name(mark, '?').lower()}:" for mark in text)
 
 
-def main() -> None:
-    """Entry of the command line."""
-    options = tyro.cli(SheetOptions, config=(tyro.conf.OmitArgPrefixes,), use_underscores=True)
-    try:
-        sheet = draw_sheet(options)
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(options.output)
-    except (ValueError, OSError) as error:
-        sys.exit(f"contact_sheet: {error}")
+def main(options: SheetOptions) -> None:
+    """Draw and write it. Raises ValueError for a user's mistake."""
+    sheet = draw_sheet(options)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(options.output)
     print(f"{options.output}: {sheet.width} x {sheet.height} pixels")
 
 
 if __name__ == "__main__":
-    main()
+    start(SheetOptions, main, tyro.conf.OmitArgPrefixes)

@@ -24,6 +24,7 @@ from datasets.posts import Post
 from datasets.readers.base import require_folder
 from datasets.readers.class_folders import images_below
 from datasets.store import PostStore, is_store
+from training.entry import start
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,4 @@ def main(options: DuplicateOptions) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(DuplicateOptions, use_underscores=True))
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    start(DuplicateOptions, main)

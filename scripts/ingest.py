@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from datasets.ingest import ingest, open_sources
 from datasets.options import CrawlOptions, DataOptions
+from training.entry import start
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,4 @@ def main(options: IngestOptions) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(IngestOptions, use_underscores=True))
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    start(IngestOptions, main)

@@ -15,6 +15,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from datasets.options import DataOptions
+from training.entry import start
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,4 @@ def main(options: LabelOptions) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(LabelOptions, use_underscores=True))
-    except ValueError as error:
-        print(f"label_tweets.py: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    start(LabelOptions, main)

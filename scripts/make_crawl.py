@@ -12,6 +12,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.synthetic_crawl import SyntheticCrawl, SyntheticCrawlOptions
+from training.entry import start
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,4 @@ def main(options: MakeCrawlOptions) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(MakeCrawlOptions, use_underscores=True))
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    start(MakeCrawlOptions, main)

@@ -16,6 +16,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.folders import writing
+from training.entry import start
 
 if TYPE_CHECKING:
     from evaluation.compare import Run
@@ -103,8 +104,4 @@ def curve_of(run: Run, options: MissingRateOptions) -> Curve:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(MissingRateOptions, use_underscores=True))
-    except ValueError as error:
-        print(f"missing_rate.py: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    start(MissingRateOptions, main)

@@ -13,11 +13,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.folders import writing
 from datasets.options import DataOptions
+from training.entry import start
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Label new posts with the best model of a run: ids, probabilities, prediction, what the selection trusted"""
+    """Label new posts with the best model of a run: ids, probabilities, prediction, what the selection trusted; and
+    its figures on those that have a label"""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
@@ -27,13 +29,13 @@ class PredictOptions:
     """File to write, .csv or .parquet."""
     dataset: Annotated[str, tyro.conf.arg(aliases=["-ds"])] = DataOptions.dataset
     """Reader of the layout, as the README lists them, or store; auto: the one that fits."""
-    id_column: str = DataOptions.id_column
-    """Table column of the id."""
-    text_column: str = DataOptions.text_column
+    id_column: str | None = None
+    """Table column of the id; None: the one that the run was trained with, and so for the others."""
+    text_column: str | None = None
     """Table column of the text."""
-    image_column: str = DataOptions.image_column
+    image_column: str | None = None
     """Table column of the image file, relative to the table's folder."""
-    label_column: str = DataOptions.label_column
+    label_column: str | None = None
     """Table column of the label, where there is one."""
     region_features: str = DataOptions.region_features
     """Folder of the regions of images, for a run of --net lxmert, as main.py reads it."""
@@ -58,24 +60,24 @@ class PredictOptions:
 
 def main(options: PredictOptions) -> None:
     """Read, answer and write. Raises ValueError for a user's mistake."""
+    from evaluation.metrics import in_words, score
     from evaluation.tables import write_predictions
-    from training.labelling import label_posts
+    from training.labelling import COLUMNS, columns_of, label_posts
     from training.run_folder import RunFolder
 
+    folder = RunFolder(options.run)
+    columns = {name: getattr(options, name) for name in COLUMNS if getattr(options, name) is not None}
     data = DataOptions(
-        data_dir=str(options.posts), dataset=options.dataset, id_column=options.id_column,
-        text_column=options.text_column, image_column=options.image_column, label_column=options.label_column,
-        cache_dir=options.cache_dir, num_workers=options.num_workers, region_features=options.region_features,
+        data_dir=str(options.posts), dataset=options.dataset, cache_dir=options.cache_dir,
+        num_workers=options.num_workers, region_features=options.region_features, **columns_of(folder) | columns,
     )  # fmt: skip
-    store, answers, classes = label_posts(RunFolder(options.run), data, options.gpu, options.batch_size)
+    store, answers, classes = label_posts(folder, data, options.gpu, options.batch_size)
     with writing(f"--output {options.output}"):
         write_predictions(options.output, store, answers, classes)
     print(f"{options.output}: {len(answers):,} posts")
+    if (answers.label >= 0).any():
+        print(in_words("those with a label", score(answers.probabilities, answers.label, classes)))
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(PredictOptions, use_underscores=True))
-    except ValueError as error:
-        print(f"predict.py: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    start(PredictOptions, main)

@@ -13,6 +13,7 @@ import tyro
 
 import main as house
 from training.command_line import Options
+from training.entry import told
 from training.published_flags import PublishedFlags, PublishedRun
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "auxiliary_losses.yaml"
@@ -39,14 +40,14 @@ def start(script: str, flags: type[Flags], run_of: Callable[[Flags], PublishedRu
         sys.stderr.write(given.in_own_words(said.getvalue()))
     if run.load:
         folder = run.file("net.pth").parent
-        return house.told(script, lambda: _evaluate(run, options), folder, "start it again", given.in_own_words)
+        return told(script, lambda: _evaluate(run, options), folder, "start it again", given.in_own_words)
     # what is heavy is imported when the options have been read
     return house.attempt(
         options,
-        words,
+        argv,
         after=lambda *finished: _record(run).after(*finished),
         watch=lambda *evaluated: _record(run).watch(*evaluated),
-        script=script,
+        script=f"scripts/{script}",
         worded=given.in_own_words,
     )
 

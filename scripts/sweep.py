@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,7 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from training.entry import told
 from training.forks import Ended, cores, count_gpus, run_forked, speak_into, use_gpu, warm
 from training.monitor import clock
 from training.signals import StopSignal
@@ -112,7 +113,7 @@ def sweep(jobs: list[Job], means: Means) -> int:
             if one.code and not stop.came:
                 failures[one.task.name] = f"{last_words(one.task)} (exit code {one.code}, see {one.task.log})"
             remaining = (time.perf_counter() - start) / ended * (len(left) - ended)
-            print(f"[{ended}/{len(left)}] {_told(one)}; {clock(remaining)} left", flush=True)
+            print(f"[{ended}/{len(left)}] {_outcome(one)}; {clock(remaining)} left", flush=True)
         if stop.came:
             print("stopped by a signal; the same command goes on", flush=True)
             return stop.exit_code
@@ -130,7 +131,7 @@ def _listed(job: Job) -> str:
         return f"wrong {job.name}: {error}"
 
 
-def _told(one: Ended[Job]) -> str:
+def _outcome(one: Ended[Job]) -> str:
     """A run that has ended, in a few words."""
     if one.code:
         return f"{one.task.name}: ended with exit code {one.code} after {one.seconds:.0f} s"
@@ -142,20 +143,20 @@ def main(argv: list[str]) -> int:
     """Run the sweep that the command line `argv` asks for; a user's mistake is one sentence and exit code 2."""
     place = argv.index("--") if "--" in argv else len(argv)
     options = tyro.cli(SweepOptions, args=argv[:place], use_underscores=True, prog="sweep.py")
-    try:
-        jobs = plan(
-            values(options.algorithms), values(options.num_labels), values(options.seeds), grid_of(options.grid),
-            options.save_dir, argv[place + 1 :],
-        )  # fmt: skip
-        if options.dry_run:
-            for job in jobs:
-                print(_listed(job))
-            return 0
-        warm()
-        return sweep(jobs, Means.of(options, jobs))
-    except ValueError as error:
-        print(f"sweep: {error}", file=sys.stderr)
-        return 2
+    return told("sweep.py", lambda: run(options, argv[place + 1 :]))
+
+
+def run(options: SweepOptions, shared: Sequence[str]) -> int:
+    """What `main` does with its options, and those of main.py that all runs share. Raises ValueError for a mistake."""
+    grid = grid_of(options.grid)
+    algorithms, labels, seeds = map(values, (options.algorithms, options.num_labels, options.seeds))
+    jobs = plan(algorithms, labels, seeds, grid, options.save_dir, shared)
+    if options.dry_run:
+        for job in jobs:
+            print(_listed(job))
+        return 0
+    warm()
+    return sweep(jobs, Means.of(options, jobs))
 
 
 if __name__ == "__main__":

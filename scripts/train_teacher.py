@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import main as house
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "teacher.yaml"
+SCRIPT = "scripts/train_teacher.py"
 NET = "sequence_classifier"
 
 
@@ -24,11 +25,11 @@ def after(assembly: Any, folder: Any, answers: Any) -> str:
 
 def main(argv: list[str]) -> int:
     """Train by main.py, then calibrate and keep the teacher in `<run>/teacher`."""
-    options = house.read_options(argv, CONFIG)
+    options = house.read_options(argv, CONFIG, SCRIPT)
     if options.net.net != NET or options.net.freeze:
         print(f"train_teacher.py: a teacher is trained with --net {NET} and nothing frozen", file=sys.stderr)
         return 2
-    return house.main(argv, CONFIG, after)
+    return house.attempt(options, argv, after, script=SCRIPT)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def refused(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
         ("--data_dir nowhere", "nowhere does not exist: check --data_dir"),
         ("--test_data_dir tests", "--test_data_dir is given without --train_data_dir"),
         ("--data_dir tests/datasets", "--dataset"),
+        ("--dataset table", "--dataset table reads posts that are there: name them with --train_data_dir"),
         ("--dataset mvsa --data_dir tests", "mvsa_single"),
         ("--num_labels 100000", "--num_labels 100000 is more than the"),
         ("--num_labels 2", "--num_labels 2 is less than one for each of the 3 classes"),

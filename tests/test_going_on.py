@@ -100,6 +100,19 @@ def test_the_best_model_so_far_comes_along(run: Run, finished: Path, tmp_path: P
     assert [line["step"] for line in lines(tmp_path / "on") if "eval/F1" in line] == [3, 6, 9, 12]
 
 
+def test_the_options_of_the_run_that_is_gone_on_from_count(
+    cache: Path, forker: Forker, finished: Path, tmp_path: Path
+) -> None:
+    home = ("--save_dir", tmp_path, "--resume", "--save_name")
+    for name, path in (("run", finished), ("checkpoint", finished / "checkpoints" / "step-00000009")):
+        done = forker.run(*home, name, "--load_path", path)
+        assert done.code == 0, done.err
+        assert "going on after step" in done.out
+        assert bits(tmp_path / name) == bits(finished)
+    refused = forker.run(*home, "other", "--load_path", finished, "--selection", "gumbel")
+    assert "net: options: selection was soft, now it is gumbel. Give the run" in refused.sentence
+
+
 @pytest.mark.parametrize("step", [9, 12])
 def test_a_best_model_that_is_not_to_be_had_does_not_count(step: int, run: Run, finished: Path, tmp_path: Path) -> None:
     """A later one took its place, or the checkpoint lies by itself."""

@@ -14,7 +14,7 @@ import os
 import pickle
 import shutil
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -235,14 +235,19 @@ def _candidates(path: Path) -> list[Path]:
     return checkpoints(inner if inner.is_dir() else path)[::-1]
 
 
-def _difference(name: str, found: Any, wanted: Any) -> str:
-    """One difference in words; a long value (a fingerprint) is cut."""
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """Each difference in words; a long value (a fingerprint) is cut."""
+    for name in dict.fromkeys([*wanted, *found]):
+        was, now = found.get(name, "not there"), wanted.get(name, "not there")
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            yield from _differences(was, now, f"{within}{name}: ")
+        elif was != now:
+            yield f"{within}{name} was {_short(was)}, now it is {_short(now)}"
 
-    def short(value: Any) -> str:
-        text = str(value)
-        return text if len(text) <= 60 else f"{text[:57]}..."
 
-    return f"{name} was {short(found)}, now it is {short(wanted)}"
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def load_checkpoint(
@@ -277,13 +282,7 @@ def load_checkpoint(
 def _check(checkpoint: Checkpoint, expect: Mapping[str, Any]) -> None:
     """Raise CheckpointError where the checkpoint's meta is not `expect`, naming every difference."""
     wanted = json.loads(json.dumps(dict(expect)))  # as it reads after a way through JSON: tuples are lists
-    found = checkpoint.meta
-    names = [*wanted, *(name for name in found if name not in wanted)]
-    differences = [
-        _difference(name, found.get(name, "not there"), wanted.get(name, "not there"))
-        for name in names
-        if found.get(name) != wanted.get(name)
-    ]
+    differences = list(_differences(checkpoint.meta, wanted))
     if differences:
         raise CheckpointError(
             f"cannot go on from {checkpoint.path}: {'; '.join(differences)}. Give the run the options it was started "

@@ -33,6 +33,8 @@ DEAD = {
 RELEASED = "scrd_released"
 """The algorithm that `--algorithm scrd --scrd_variant released` stands for."""
 
+HELP = ("-h", "--help")
+
 CONFIG_HELP = "YAML file of options, a flat mapping of flags to values; the command line wins over it."
 SHARED: dict[str, type] = {
     "run": RunOptions,
@@ -87,27 +89,41 @@ def parse(argv: Sequence[str], under: Path | str | None = None, prog: str = "mai
     """Read a command line, without the program's name.
 
     A value on the command line wins over one in the file of `--config`, that one over one in the file `under` (such as
-    a run's options.yaml), and that one over a default. A user's mistake ends the program with exit code 2.
+    a run's options.yaml), and that one over a default. Of a file written for another algorithm than the one asked for,
+    that algorithm's own options do not count. A user's mistake ends the program with exit code 2.
     """
     try:
         given = _split(argv)
         config = next((values[-1] for spelling, values in reversed(given) if spelling == "--config" and values), None)
         files = [Path(path) for path in (under, config) if path]
-        merged = [item for path in files for item in _read(path)] + given
-        algorithm = _bring_together(merged)
-        arguments = _arguments(merged, algorithm)
+        read = [item for path in files for item in _read(path)]
+        written_for = {values[-1] for spelling, values in read if spelling == "--algorithm"}
+        algorithm = _bring_together(read, given)
+        if others := written_for - {algorithm}:
+            read = _without_those_of_others(read, algorithm)
+            named = f"{' and '.join(map(str, files))}: what is an option of {', '.join(sorted(others))} alone"
+            print(f"note: {named} does not count with --algorithm {algorithm}", file=sys.stderr)
+        wants_help = any(spelling in HELP for spelling, _ in given)
+        arguments = _arguments(read if wants_help else read + given, algorithm)
         line = _line(algorithm)
     except ValueError as error:
         _refuse(prog, str(error))
-    try:
-        answer: Any = tyro.cli(
+
+    def read_by_tyro(words: Sequence[str], usual: Any = tyro.MISSING_NONPROP) -> Any:
+        return tyro.cli(
             line,
             prog=prog,
             description=_description(algorithm),
-            args=arguments,
+            args=words,
+            default=usual,
             use_underscores=True,
             config=(tyro.conf.OmitArgPrefixes,),
         )
+
+    try:
+        answer = read_by_tyro(arguments)
+        if wants_help:
+            read_by_tyro(["--help"], answer)
     except SystemExit as stop:
         if stop.code and files:
             print(f"(options were read from {' and '.join(map(str, files))} too)", file=sys.stderr)
@@ -174,8 +190,6 @@ def _read(path: Path) -> list[tuple[str, list[str]]]:
 
 def _arguments(given: Sequence[tuple[str, list[str]]], algorithm: str) -> list[str]:
     """What tyro reads: every flag once, under its own name, with its last value."""
-    if any(spelling in ("-h", "--help") for spelling, _ in given):
-        return ["--help"]
     there = flags(algorithm)
     table = {spelling: flag for flag in there for spelling in flag.spellings}
     table |= {f"--no_{flag.name}": flag for flag in there if flag.is_bool}
@@ -193,10 +207,15 @@ def _arguments(given: Sequence[tuple[str, list[str]]], algorithm: str) -> list[s
     return [argument for arguments in chosen.values() for argument in arguments]
 
 
-def _bring_together(given: list[tuple[str, list[str]]]) -> str:
-    """The algorithm that `given` asks for. The released SCRD is an algorithm with a file and options of its own, that
-    two flags name; `given` then gets both."""
-    last = {spelling: values[-1] if values else "" for spelling, values in given}
+def _bring_together(read: list[tuple[str, list[str]]], given: list[tuple[str, list[str]]]) -> str:
+    """The algorithm that the flags `read` from files and those `given` on the command line ask for.
+
+    What files say of it counts only where the command line names none, and is taken out of `read` where it does. The
+    released SCRD is an algorithm with a file and options of its own, that two flags name; `given` then gets both.
+    """
+    if any(spelling == "--algorithm" for spelling, _ in given):
+        read[:] = [item for item in read if item[0] not in ("--algorithm", "--scrd_variant")]
+    last = {spelling: values[-1] if values else "" for spelling, values in read + given}
     algorithm, variant = last.get("--algorithm", RunOptions.algorithm), last.get("--scrd_variant")
     if variant == "released" and algorithm not in ("scrd", RELEASED):
         raise ValueError(f"--scrd_variant released is one of --algorithm scrd, the algorithm here is {algorithm}")
@@ -206,6 +225,12 @@ def _bring_together(given: list[tuple[str, list[str]]]) -> str:
         given += [("--algorithm", [RELEASED]), ("--scrd_variant", ["released"])]
         return RELEASED
     return algorithm
+
+
+def _without_those_of_others(read: list[tuple[str, list[str]]], algorithm: str) -> list[tuple[str, list[str]]]:
+    """The flags read from files but for options of other algorithms than `algorithm`."""
+    own = {spelling for flag in flags(algorithm) for spelling in flag.spellings}
+    return [item for item in read if item[0] in own or not _owners(item[0])]
 
 
 def _switch(flag: Flag, spelling: str, values: Sequence[str]) -> str:
@@ -224,11 +249,7 @@ def _assign(name: str, values: Sequence[str]) -> list[str]:
 
 def _unknown(spelling: str, algorithm: str, known: Mapping[str, Flag]) -> str:
     """The sentence about a flag that there is not."""
-    owners = [
-        other
-        for other in algorithms.names()
-        if any(spelling in flag.spellings for flag in flags_of("algorithm", algorithm_options(other)))
-    ]
+    owners = _owners(spelling)
     if owners:
         return f"{spelling} is an option of --algorithm {', '.join(owners)}; the algorithm here is {algorithm}"
     bare = spelling.lstrip("-")
@@ -237,6 +258,15 @@ def _unknown(spelling: str, algorithm: str, known: Mapping[str, Flag]) -> str:
     near = list(dict.fromkeys(longer + difflib.get_close_matches(spelling, candidates, n=3, cutoff=0.6)))[:3]
     advice = f"did you mean {' or '.join(near)}?" if near else "--help lists the flags that there are"
     return f"there is no flag {spelling}; {advice}"
+
+
+def _owners(spelling: str) -> list[str]:
+    """The algorithms that have an option of this spelling."""
+    return [
+        name
+        for name in algorithms.names()
+        if any(spelling in flag.spellings for flag in flags_of("algorithm", algorithm_options(name)))
+    ]
 
 
 def _line(algorithm: str) -> type:

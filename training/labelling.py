@@ -26,8 +26,18 @@ from nets.post_net import PostNet
 from training.assembly import autocast_type, choose_device, image_shape, regions_for
 from training.command_line import load_options
 from training.defaults import check_regions
-from training.outcome import TOKENIZER_FOLDER, load_model
+from training.outcome import TOKENIZER_FOLDER, folder_of_model, load_model
 from training.run_folder import RunFolder
+
+COLUMNS = ("id_column", "text_column", "image_column", "label_column")
+"""The options that name a table's columns."""
+
+
+def columns_of(folder: RunFolder) -> dict[str, str]:
+    """The names of a table's columns with which the run was trained. Raises ValueError for one without a model."""
+    folder_of_model(folder)
+    trained = load_options(folder.options).data
+    return {name: getattr(trained, name) for name in COLUMNS}
 
 
 def label_posts(

@@ -15,6 +15,7 @@ import torch
 
 from datasets.tokens import save_tokenizer
 from evaluation.deciders import score_by_decider, selection_found
+from evaluation.metrics import in_words
 from evaluation.model_card import write_model_card
 from evaluation.offset import validation_offset
 from evaluation.predict import AVAILABILITY, Predictions, evaluate
@@ -67,11 +68,17 @@ def _frozen_state(assembly: Assembly) -> dict[str, torch.Tensor]:
     }
 
 
-def load_model(folder: RunFolder) -> PostNet:
-    """The best net of a run, all encoders in it, in evaluation mode. Raises ValueError where a run has none."""
+def folder_of_model(folder: RunFolder) -> Path:
+    """Where a run's best model lies. Raises ValueError where it has none."""
     best = folder.best.parent
     if not folder.best.is_file() or not (best / "net.json").is_file():
         raise ValueError(f"{folder.path} holds no trained model (best/model.safetensors): is it a finished run?")
+    return best
+
+
+def load_model(folder: RunFolder) -> PostNet:
+    """The best net of a run, all encoders in it, in evaluation mode. Raises ValueError where a run has none."""
+    best = folder_of_model(folder)
     state = load_weights(folder.best)
     if (best / FROZEN_FILE).is_file():
         state |= load_weights(best / FROZEN_FILE)
@@ -117,6 +124,9 @@ def conclude(
         "reads": list(assembly.net.reads),
         "seed": options.run.seed,
         "num_labels": len(assembly.split.labelled),
+        "labels_from": options.data.labels_from,
+        "reads_labels": bool(assembly.algorithm.labelled_views),
+        "asks_teacher": bool(assembly.algorithm.asks_teacher(options.algorithm)),
         "classes": list(assembly.store.classes),
         "split_fingerprint": assembly.split.fingerprint,
         "store_fingerprint": assembly.store.fingerprint,
@@ -143,13 +153,7 @@ def conclude(
 
 def describe(results: dict[str, Any], folder: RunFolder) -> str:
     """The figures of a run in a few lines."""
-    lines = []
-    for name, found in results["test"].items():
-        recall = ", ".join(f"{label} {value:.2f}" for label, value in found["recall"].items() if value is not None)
-        lines.append(
-            f"test, {name.replace('_', ' ')}: accuracy {found['accuracy']:.3f}, macro-F1 {found['macro_f1']:.3f}, "
-            f"recall {recall} ({found['n']} posts)"
-        )
+    lines = [in_words(f"test, {name.replace('_', ' ')}", found) for name, found in results["test"].items()]
     return "\n".join([*lines, f"report: {folder.report}"])
 
 

@@ -115,7 +115,7 @@ def check_split(assembly: Assembly, folder: RunFolder) -> None:
     if trained_on.fingerprint != assembly.split.fingerprint:
         raise ValueError(
             f"--eval_only: {folder.path} was trained on another split than these options give: leave out --num_labels, "
-            "--seed and what else draws the split"
+            "--seed and what else draws the split; of other posts scripts/predict.py gives answers and figures"
         )
 
 

@@ -46,22 +46,19 @@ def readers() -> dict[str, type[Reader]]:
     return collect(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in SHARED))
 
 
-def _known() -> str:
-    return "; ".join(f"{name}: {layout.needs}" for name, layout in readers().items())
-
-
 def find(name: str) -> type[Reader]:
     """The reader called `name`. Raises ValueError, which lists the layouts known, for any other name."""
     if name not in readers():
-        raise ValueError(f"--dataset {name}: no layout has that name; there are: {_known()}")
+        known = "; ".join(f"{name}: {layout.needs}" for name, layout in readers().items())
+        raise ValueError(f"--dataset {name}: no layout has that name; there are: {known}")
     return readers()[name]
 
 
 def recognise(path: Path | str) -> type[Reader]:
     """The one reader that recognises the layout of `path`.
 
-    Raises ValueError where nothing is there, where no reader recognises it (listing what each needs), or where several
-    do.
+    Raises ValueError where nothing is there, where no reader recognises it (saying what posts of one's own look like),
+    or where several do.
     """
     path = Path(path)
     if not path.exists():
@@ -69,7 +66,12 @@ def recognise(path: Path | str) -> type[Reader]:
     found = [layout for layout in readers().values() if layout.recognises(path)]
     found = [layout for layout in found if not layout.generic] or found
     if not found:
-        raise ValueError(f"{path} has no layout that is known (choose one with --dataset); there are: {_known()}")
+        own = "; or ".join(layout.needs for layout in readers().values() if layout.generic)
+        published = ", ".join(name for name, layout in readers().items() if not layout.generic)
+        raise ValueError(
+            f"{path} has no layout that is known. Give posts of your own as {own}. Published layouts, which --dataset "
+            f"chooses: {published}"
+        )
     if len(found) > 1:
         names = " and ".join(layout.name for layout in found)
         raise ValueError(f"{path} could be read as {names}: say which with --dataset")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,13 @@ LABEL_COLUMNS = ("text_label", "image_label")
 OTHER_COLUMNS = ("split", "group", "paraphrase")
 TEACHER = "teacher_"
 """Start of the columns of a teacher's probabilities: teacher_negative, teacher_neutral, teacher_positive."""
+NO_LABEL = {"na", "n/a", "nan", "null"}
+"""What stands where a label is missing, besides a blank: what pandas, R and spreadsheets write."""
 MOST_CLASSES = 1000
+
+
+def _has_no_label(value: object) -> bool:
+    return is_missing(value) or str(value).strip().lower() in NO_LABEL
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Columns:
 
     def label(self, value: object) -> str | None:
         """The class name of a cell; None where it is missing."""
-        if is_missing(value):
+        if _has_no_label(value):
             return None
         number = as_integer(value) if self.by_number else None
         return class_name(str(value)) if number is None else SENTIMENTS[number]
@@ -46,11 +53,22 @@ def _check_columns(file: Path, names: tuple[str, ...], options: ReaderOptions) -
             f"{file} has neither a column {options.text_column!r} for the text nor {options.image_column!r} for the "
             f"image ({found}): name them with --text_column and --image_column"
         )
-    defaults = ReaderOptions()
+    named = (options.id_column, options.text_column, options.image_column, options.label_column)
+    unread = [name for name in names if name not in (*named, *LABEL_COLUMNS, *OTHER_COLUMNS)]
+    unread = [name for name in unread if not name.startswith(TEACHER)]
     for flag in ("text_column", "image_column"):
         wanted = getattr(options, flag)
-        if wanted and wanted not in names and wanted != getattr(defaults, flag):
+        if not wanted or wanted in names:
+            continue
+        if wanted != getattr(ReaderOptions(), flag):
             raise ValueError(f"{file} has no column {wanted!r} ({found}): check --{flag}")
+        if unread:
+            what = flag.removesuffix("_column")
+            warnings.warn(
+                f"{file} has no column {wanted!r}, so its posts have no {what}; if it is one of "
+                f"{', '.join(unread)}, name it with --{flag}",
+                stacklevel=2,
+            )
     if options.labels_needed and options.label_column and options.label_column not in names:
         raise ValueError(
             f"{file} has no column {options.label_column!r} for the label ({found}): name it with --label_column, "
@@ -87,7 +105,7 @@ def _labels(file: Path, names: tuple[str, ...], options: ReaderOptions) -> set[o
             value = row.get(name)
             if isinstance(value, list | dict):
                 raise ValueError(f"{where} has {str(value)[:80]} as {name}: a label is one name or number")
-            if not is_missing(value):
+            if not _has_no_label(value):
                 found.add(value.strip() if isinstance(value, str) else value)
         if len(found) > MOST_CLASSES:
             raise ValueError(f"{file} has more than {MOST_CLASSES} different labels: is --label_column right?")
@@ -243,7 +261,7 @@ class Table(Reader):
     Columns: id, text, image (a file relative to the table's folder, or encoded bytes) and label, named by the flags;
     text_label, image_label, split, group, paraphrase and teacher_<class> where there are any; all others are kept, one
     that has the name of a store's own column as <name>_in_table. Labels are names, or 0, 1, 2 for negative, neutral,
-    positive; a blank one is none.
+    positive; a blank one, or one of NO_LABEL, is none.
     """
 
     name = "table"

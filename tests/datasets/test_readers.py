@@ -18,11 +18,12 @@ def mvsa(folder: Path, header: str) -> Path:
 
 
 def test_every_layout_is_found_by_its_name() -> None:
-    known = {"class_folders", "clmlf", "data_key", "mvsa_folds", "mvsa_multiple", "mvsa_single", "scrd", "table"}
+    known = {"clmlf", "data_key", "mvsa_folds", "mvsa_multiple", "mvsa_single", "scrd"}
+    own = {"class_folders", "image_folder", "table"}
     others = {"mhp", "micd", "mmsd2", "msd", "tir", "tir_image", "tir_text", "twitter15", "twitter17"}
     emotions = {"flickr_emotion", "reddit_emotion", "tumemo"}
     crawls = {"twitter_v2", "t4sa_crawl", "t4sa_variant", "webdataset"}
-    assert set(readers.readers()) == known | others | emotions | crawls
+    assert set(readers.readers()) == known | own | others | emotions | crawls
     for name, layout in readers.readers().items():
         assert readers.find(name) is layout
         assert layout.needs
@@ -57,13 +58,17 @@ def test_each_layout_is_recognised(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (folders / "train" / name).mkdir(parents=True)
         (folders / "train" / name / "1.PNG").write_bytes(b"image")
-    found = {path.name: readers.recognise(path).name for path in (single, multiple, scrd, table, folders)}
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "1.jpg").write_bytes(b"image")
+    found = {path.name: readers.recognise(path).name for path in (single, multiple, scrd, table, folders, images)}
     assert found == {
         "single": "mvsa_single",
         "multiple": "mvsa_multiple",
         "scrd": "scrd",
         "posts.CSV": "table",
         "folders": "class_folders",
+        "images": "image_folder",
     }
 
 
@@ -81,11 +86,11 @@ def test_two_particular_layouts_must_be_told_apart_by_the_user(tmp_path: Path) -
 def test_nothing_there_and_nothing_known_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not exist: check --data_dir"):
         readers.recognise(tmp_path / "missing")
-    with pytest.raises(ValueError, match=r"no layout that is known .*--dataset.*scrd: a folder with train\.json"):
+    with pytest.raises(ValueError, match=r"no layout that is known.*class folders.*--dataset.*mvsa_single, "):
         readers.recognise(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["mvsa_single", "mvsa_multiple", "scrd", "class_folders"])
+@pytest.mark.parametrize("name", ["mvsa_single", "mvsa_multiple", "scrd", "class_folders", "image_folder"])
 def test_a_folder_that_is_missing_or_a_file_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for path, what in ((tmp_path / "nowhere", "missing"), (tmp_path / "file", "a file")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -258,6 +259,23 @@ def test_blanks_around_the_names_of_columns_do_not_matter(tmp_path: Path) -> Non
     file.write_text("id, text ,label, teacher_a,teacher_b, source\n1,hi,a,0.25,0.75,x\n")
     (post,) = read(file)
     assert (post.text, post.teacher, post.extra) == ("hi", (0.25, 0.75), {"source": "x"})
+
+
+def test_what_programs_write_for_no_label_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("id,text,label\n1,a,happy\n2,b,NA\n3,c,nan\n4,d,N/A \n5,e,null\n6,f,none\n")
+    assert [post.label for post in read(file)] == ["happy", None, None, None, None, "none"]
+
+
+def test_a_column_that_may_have_another_name_is_noted(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("id,tweet,image,label,teacher_a,teacher_b\n1,hi,,a,0.5,0.5\n")
+    with pytest.warns(UserWarning, match="no column 'text', so its posts have no text; if it is one of tweet, name it"):
+        read(file)
+    file.write_text("id,image,label,split,group\n1,1.jpg,a,train,g\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read(file)
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

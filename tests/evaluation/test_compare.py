@@ -242,7 +242,7 @@ def test_the_script(tmp_path: Path) -> None:
     assert done.stdout.startswith("| method | labels | seeds |")
     assert output.read_text().startswith("name,reads,num_labels")
     failed = subprocess.run([*script, "--baseline", "none"], capture_output=True, text=True, check=False)
-    assert failed.returncode == 1 and failed.stderr.startswith("compare: --baseline none") and not failed.stdout
+    assert failed.returncode == 2 and failed.stderr.startswith("compare.py: --baseline none") and not failed.stdout
 
 
 def test_a_folder_of_tables_ranks_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -130,9 +130,9 @@ def test_a_host_read_is_noticed():
     ],
 )
 def test_mistakes_are_one_sentence(words, sentence, capsys):
-    assert main(words) == 1
+    assert main(words) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"bench: {sentence}")
+    assert said.startswith(f"bench.py: {sentence}")
     assert said.count("\n") == 1
 
 

@@ -50,16 +50,16 @@ def test_a_table_becomes_a_store(posts, tmp_path):
     assert store.has_image.sum() == 19
     assert store.ids([7]) == ["7"]
     again = run(posts, "--output", tmp_path / "store", *COLUMNS)
-    assert again.returncode == 1
-    assert again.stderr.startswith("error: ")
+    assert again.returncode == 2
+    assert again.stderr.startswith("ingest.py: ")
     assert "is there already" in again.stderr
     assert again.stderr.count("\n") == 1
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(posts, tmp_path):
     done = run(posts, "--output", tmp_path / "out" / "store", *COLUMNS, limit=50_000)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: "), done.stderr
+    assert done.returncode == 2
+    assert done.stderr.startswith("ingest.py: "), done.stderr
     assert done.stderr.count("\n") == 1
     assert str(tmp_path / "out" / "store") in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
@@ -67,7 +67,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(posts, tmp_path):
 
 def test_a_missing_folder_is_one_sentence(tmp_path):
     done = run(tmp_path / "nowhere", "--output", tmp_path / "store")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
+    assert done.returncode == 2
+    assert done.stderr.startswith("ingest.py: ")
     assert "nowhere" in done.stderr
     assert done.stderr.count("\n") == 1

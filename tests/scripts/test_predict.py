@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from datasets.store import PostStore
 from scripts.predict import PredictOptions, main
 from tests.datasets.pictures import encoded, scene
 from tests.runs import ROOT, TINY, run_main
-from training.labelling import known_labels
+from training.labelling import COLUMNS, known_labels
 
 
 def rows(path: Path) -> dict[str, dict[str, str]]:
@@ -80,6 +79,48 @@ def test_a_table_without_labels_and_with_what_may_be_missing(finished: Path, cac
     assert float(found["1"]["selection_text"]) == 0
 
 
+def test_a_table_is_read_and_told_of_as_the_run_reads_it(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    words = {"bad": "awful rain", "good": "lovely sun"}
+    lines = [f"{n},{words[label]} {n % 7},{label}" for n, label in enumerate(["bad", "good"] * 60)]
+    table = tmp_path / "posts.csv"
+    table.write_text("\n".join(["number,tweet,mood", *lines, "x,no more,n/a"]) + "\n")
+    columns = ["--id_column", "number", "--text_column", "tweet", "--label_column", "mood"]
+    where = ["--save_dir", tmp_path, "--save_name", "run", "--cache_dir", tmp_path / "cache", "--gpu", -1]
+    course = [
+        "--net",
+        "text",
+        "--text_net",
+        "small",
+        "--text_weights",
+        "none",
+        "--algorithm",
+        "supervised",
+        "--num_labels",
+        40,
+        "--num_train_iter",
+        30,
+        "--epoch",
+        1,
+    ]
+    given = [*course, "--batch_size", 8, "--lr", 0.01, "--text_length", 8, "--num_workers", 0]
+    done = run_main("--train_data_dir", table, *columns, *where, *given)
+    assert done.code == 0, done.err
+    assert "120 with a label (60 bad, 60 good)" in done.out
+    card = (tmp_path / "run" / "best" / "README.md").read_text()
+    assert "of a post from its text alone: bad, good (" in card and "text-classification, semi-supervised]" in card
+    assert "| text | 24 |" in card
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Figures on the test posts" in page and "from 40 labelled posts" in page and "Image only" not in page
+
+    output = tmp_path / "out.csv"
+    new = tmp_path / "new.csv"
+    new.write_text("number,tweet,mood\n1,what lovely sun,good\n2,awful rain,bad\n3,sun and awful,\n")
+    main(PredictOptions(tmp_path / "run", new, output, num_workers=0, cache_dir=str(tmp_path / "cache"), gpu=-1))
+    assert [row["prediction"] for row in rows(output).values()][:2] == ["good", "bad"]
+    said = "those with a label: accuracy 1.000, macro-F1 1.000, recall bad 1.00, good 1.00 (2 posts)"
+    assert said in capsys.readouterr().out
+
+
 def test_known_labels_go_by_name() -> None:
     class Store:
         classes = ("positive", "angry", "negative")
@@ -122,9 +163,8 @@ def test_mistakes_are_one_sentence(finished: Path, tmp_path: Path) -> None:
         )
 
 
-def test_columns_are_called_as_in_main() -> None:
+def test_options_are_called_as_in_main() -> None:
     shared = set(PredictOptions.__annotations__) & set(DataOptions.__annotations__)
-    assert len(shared) == 8
     options = PredictOptions(Path("a"), Path("b"), Path("c.csv"))
-    assert all(getattr(options, name) == getattr(DataOptions(), name) for name in shared)
-    assert json.dumps(sorted(shared)).count("_column") == 4
+    assert shared == {*COLUMNS, "dataset", "region_features", "num_workers", "cache_dir"}
+    assert all(getattr(options, name) == getattr(DataOptions(), name) for name in shared - set(COLUMNS))

@@ -114,6 +114,9 @@ def test_late_fusion_from_training_to_saved_weights(data: Path, capsys: pytest.C
     options = load_options(run / "options.yaml")
     assert (options.algorithm.itc_loss_ratio, options.algorithm.itm_loss_ratio) == (0.1, 0.2)
     assert options.data.num_labels == 24
+    command = shlex.split((run / "command.txt").read_text())
+    assert command == ["python", "scripts/run_mm_late.py", *f"{flags} --epochs 3 --save_preds --save_model".split(),
+                       *"--num_workers 0 --gpu -1".split()]  # fmt: skip
 
     before = {path.name: path.read_bytes() for path in folder.glob("*_metrics_*.csv")}
     assert end(run_mm_late, f"{flags} --epochs 3 --resume") == 0

@@ -85,6 +85,7 @@ def test_the_preset_gives_way_to_the_command_line(trained: RunFolder) -> None:
     options = load_options(trained.options)
     assert (options.net.net, options.data.num_labels, options.training.batch_size) == ("sequence_classifier", 0, 32)
     assert (options.training.num_train_iter, options.data.text_length) == (25, 24)
+    assert trained.command.read_text().startswith("python scripts/train_teacher.py --train_data_dir ")
 
 
 @pytest.mark.parametrize("words", [["--net", "text"], ["--freeze", "text"]])

@@ -243,6 +243,33 @@ def test_under_lies_below_config(tmp_path):
     assert (options.data.num_labels, options.run.seed, options.training.uratio) == (30, 6, 7)
 
 
+def test_options_saved_with_another_algorithm_count_but_for_its_own(tmp_path, capsys):
+    file = tmp_path / "options.yaml"
+    save_options(parse("--num_labels 30 --threshold 0.7 --plf match --itc_loss_ratio 0.2".split()), file)
+    options = parse(["--config", str(file), "--algorithm", "fixmatch"])
+    assert (options.run.algorithm, options.data.num_labels, options.algorithm.threshold) == ("fixmatch", 30, 0.7)
+    assert options.algorithm.itc_loss_ratio == 0.2
+    said = capsys.readouterr().err
+    assert said == f"note: {file}: what is an option of scrd alone does not count with --algorithm fixmatch\n"
+    save_options(parse(["--scrd_variant", "released"]), file)
+    assert parse(["--config", str(file), "--algorithm", "fixmatch"]).run.scrd_variant == "reconstructed"
+    assert parse(["--config", str(file)]).run.algorithm == "scrd_released"
+    file.write_text("algorithm: fixmatch\nplf: match\n")
+    assert "--plf is an option of --algorithm scrd" in refused(capsys, "--config", str(file))
+    file.write_text("algorithm: scrd\nplff: match\n")
+    assert "no flag --plff" in refused(capsys, "--config", str(file), "--algorithm", "fixmatch")
+
+
+def test_help_shows_what_a_preset_sets(tmp_path, capsys):
+    preset = tmp_path / "preset.yaml"
+    preset.write_text("algorithm: fixmatch\nlr: 0.0123\nthreshold: 0.77\n")
+    with pytest.raises(SystemExit) as stop:
+        parse(["--help"], under=preset, prog="other.py")
+    said = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert said.startswith("usage: other.py") and "(default: 0.0123)" in said and "(default: 0.77)" in said
+
+
 @pytest.mark.parametrize("algorithm", algorithms.names())
 def test_saved_options_come_back(tmp_path, algorithm):
     options = parse(["--algorithm", algorithm, "--lr", "1e-5", "--save_name", "no", "--text_column", "täxt: #1"])
