@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.features import FeatureCache
 from datasets.store import PostStore
 from datasets.thumbnails import Thumbnails
 
@@ -60,6 +59,8 @@ class EncoderFeatures:
     """Squared L2 distance, here a cosine of 0.95. No published value: encoders differ, look at the list it gives."""
 
     def __init__(self, store: PostStore, folder: Path | str) -> None:
+        from datasets.features import FeatureCache  # imports torch, which what compares looks does without
+
         cache = FeatureCache(folder)
         if cache.about.get("posts") != store.fingerprint_of("image") or cache.about.get("modality") != "image":
             raise ValueError(

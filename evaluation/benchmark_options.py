@@ -1,4 +1,4 @@
-"""Options that the scripts of the benchmarks share. Read without importing torch."""
+"""Options that the scripts which test students share. Read without importing torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class BenchmarkOptions:
-    """Where models, benchmarks and answers are, and what computes"""
+class StudentOptions:
+    """Where models and answers are, and what computes"""
 
-    benchmark_dir: Path = Path("dataset", "benchmark")
-    """Folder of the benchmarks' folders, as `Twitter Testing Dataset I`."""
     models_dir: Path = Path("models")
     """Folder of the published students' files, as ViT_L16.h5."""
     predictions_dir: Path = Path("predictions")
@@ -31,3 +29,11 @@ class BenchmarkOptions:
         for name, low in lowest.items():
             if getattr(self, name) < low:
                 raise ValueError(f"--{name} {getattr(self, name)} must be {low} or more")
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions(StudentOptions):
+    """Where benchmarks are too"""
+
+    benchmark_dir: Path = Path("dataset", "benchmark")
+    """Folder of the benchmarks' folders, as `Twitter Testing Dataset I`."""

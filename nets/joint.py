@@ -23,6 +23,7 @@ class JointNet(FusionNet):
     """
 
     name = "joint"
+    own = ("joint_pooling",)
 
     @classmethod
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> JointNet:

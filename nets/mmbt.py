@@ -38,6 +38,7 @@ class MmbtNet(EarlyNet):
     attends = ("image",)
     image_from_text = False
     freezable = ("image",)
+    own = ("image_tokens",)
     ignores = ("feature_dim", "text_pooling")
     model_types = ("bert", "roberta", "xlm-roberta", "camembert")
 

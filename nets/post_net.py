@@ -96,7 +96,8 @@ class PostNet(nn.Module, ABC):
     synthetic world `small_text`; `freezable` are the encoders that may be frozen; with `image_from_text` the encoder of
     images comes out of what the text net's weights hold; with `regions` its images are regions that a detector has
     found; with `cuts_texts` a text has no more tokens than its transformer has places; `has_features` says whether its
-    predictions have features beside the logits; `ignores` are options of the net that are none of its own.
+    predictions have features beside the logits; `own` are options of the net that it reads and most nets do not,
+    `ignores` those that it does not read and most nets do.
 
     Args:
         encoders: what it reads posts with.
@@ -116,6 +117,7 @@ class PostNet(nn.Module, ABC):
     regions: ClassVar[bool] = False
     cuts_texts: ClassVar[bool] = False
     has_features: ClassVar[bool] = True
+    own: ClassVar[tuple[str, ...]] = ()
     ignores: ClassVar[tuple[str, ...]] = ()
 
     @classmethod

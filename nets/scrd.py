@@ -32,6 +32,7 @@ class ScrdNet(PostNet):
     """
 
     name = "scrd"
+    own = ("decoupling", "selection", "decision")
 
     @classmethod
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> ScrdNet:

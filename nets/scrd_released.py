@@ -79,7 +79,7 @@ class ScrdReleasedNet(PostNet):
     """
 
     name = "scrd_released"
-    ignores = ("dropout", "feature_dropout", "decoupling", "selection", "decision")
+    ignores = ("dropout", "feature_dropout")
 
     @classmethod
     def from_options(cls, options: NetOptions, encoders: Encoders, num_classes: int) -> ScrdReleasedNet:

@@ -25,8 +25,8 @@ class LabelOptions:
     posts: tyro.conf.Positional[Path]
     """A post store; or posts in another layout, of which a store is made in --cache_dir."""
     teacher: str = ""
-    """Sequence classifier: folder or hub name; lexicon: VADER, which needs no weights; empty:
-    cardiffnlp/twitter-roberta-base-sentiment-latest."""
+    """Sequence classifier: folder, run of scripts/train_teacher.py, or hub name; lexicon: VADER, which needs no
+    weights; empty: cardiffnlp/twitter-roberta-base-sentiment-latest."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
     """CSV file for the answers too: TWID,NEG,NEU,POS."""
     dataset: Annotated[str, tyro.conf.arg(aliases=["-ds"])] = DataOptions.dataset
@@ -65,6 +65,7 @@ def main(options: LabelOptions) -> None:
     from nets.text_teacher import DEFAULT_TEACHER
     from training.assembly import cuda_or_cpu
     from training.distributed import start_processes, stop_processes
+    from training.run_folder import RunFolder
     from training.tweet_labelling import (
         LexiconTeacher,
         NetTeacher,
@@ -92,6 +93,8 @@ def main(options: LabelOptions) -> None:
             else:
                 budget = options.token_budget or default_budget(device)
                 source = options.teacher or DEFAULT_TEACHER
+                kept = RunFolder(source).teacher
+                source = str(kept) if kept.is_dir() else source
                 teacher = NetTeacher(store, source, cache / "tokens", device, budget)
             if processes.first:
                 processes.barrier()

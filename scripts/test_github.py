@@ -11,12 +11,12 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluation.benchmark_options import BenchmarkOptions
+from evaluation.benchmark_options import StudentOptions
 from training.entry import start
 
 
 @dataclass(frozen=True)
-class VariantTestOptions(BenchmarkOptions):
+class VariantTestOptions(StudentOptions):
     """Accuracy of a model in three classes on the test images of a variant of T4SA"""
 
     model: Annotated[str, tyro.conf.arg(aliases=["-m"])] = "boosted_model"

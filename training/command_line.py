@@ -201,7 +201,8 @@ def _arguments(given: Sequence[tuple[str, list[str]]], algorithm: str) -> list[s
             chosen.pop(flag.name, None)
             chosen[flag.name] = [_switch(flag, spelling, values)] if flag.is_bool else _assign(flag.name, values)
         elif spelling in DEAD:
-            print(f"warning: {spelling} never did anything in SCRD; it is ignored", file=sys.stderr)
+            instead = "; a file of options is read by --config" if spelling == "--c" else ""
+            print(f"warning: {spelling} never did anything in SCRD; it is ignored{instead}", file=sys.stderr)
         else:
             raise ValueError(_unknown(spelling, algorithm, table))
     return [argument for arguments in chosen.values() for argument in arguments]

@@ -75,7 +75,10 @@ def resolve(options: Options) -> Options:
 
 def _check_net(kind: type[PostNet], net: NetOptions, data: DataOptions) -> None:
     """Raise ValueError for options that this net has no use for, or that it needs."""
-    unused = [name for name in kind.ignores if getattr(net, name) != getattr(NetOptions(), name)]
+    from nets.build import nets
+
+    of_others = sorted({name for other in nets().values() for name in other.own} - set(kind.own))
+    unused = [name for name in (*kind.ignores, *of_others) if getattr(net, name) != getattr(NetOptions(), name)]
     if unused:
         raise ValueError(f"--{unused[0]} {getattr(net, unused[0])} is of no use to --net {kind.name}: leave it out")
     frozen = [name for name in net.frozen if name not in kind.freezable]

@@ -118,6 +118,12 @@ class PublishedFlags:
     cache_dir: str = DataOptions.cache_dir
     """Where post stores, token ids and features of frozen encoders are kept between runs."""
 
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"--epochs {self.epochs} must be 1 or more")
+        if not self.lr > 0:
+            raise ValueError(f"--lr {self.lr} must be above 0")
+
     def in_own_words(self, sentence: str) -> str:
         """What the house says of its flags, said of the script's own."""
         names = {**OWN_NAMES, **self.own_names}

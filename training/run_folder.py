@@ -40,7 +40,7 @@ class RunFolder:
             if path.exists():
                 shutil.rmtree(path)
         files = [self.options, self.command, self.split, self.metrics, self.predictions, self.results, self.report]
-        for path in [*files, *self.path.glob("events.out.tfevents.*")]:
+        for path in [*files, *self.path.glob("events.out.tfevents.*"), *self.path.glob("missing_rate.*")]:
             path.unlink(missing_ok=True)
 
     @contextmanager

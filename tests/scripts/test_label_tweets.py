@@ -79,8 +79,11 @@ def test_killed_and_called_again_it_ends_with_equal_answers(teacher: Path, tmp_p
     assert first is not None and second is not None
     np.testing.assert_allclose(first, second, atol=1e-6)  # other chunks, so other batches
     again = write_store(tmp_path / "again")
+    run = tmp_path / "run"  # of scripts/train_teacher.py
+    run.mkdir()
+    (run / "teacher").symlink_to(teacher)
     done = subprocess.run(
-        [*command[:3], str(again), *arguments[1:2], str(tmp_path / "again.csv"), str(tmp_path / "third cache")],
+        [*command[:3], str(again), str(run), str(tmp_path / "again.csv"), str(tmp_path / "third cache")],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     third = PostStore(again).teacher

@@ -315,9 +315,17 @@ def test_what_the_house_says_of_its_flags_is_said_of_the_scripts_own(data: Path,
         flags = published_run(script, f"{words} --task 3").flags
         assert flags.in_own_words(sentence) == f"{said[script]}, --lr 1"
     with pytest.raises(SystemExit):
-        end(run_mm_late, f"{SCRIPTS[run_mm_late]} --task 3 --epochs -4")
+        end(run_mm_late, f"{SCRIPTS[run_mm_late]} --task 3 --dropout 2")
     refusal = capsys.readouterr().err
-    assert "--epochs -4" in refusal and "run_mm_late.py --help" in refusal and "main.py" not in refusal
+    assert "--dropout 2" in refusal and "run_mm_late.py --help" in refusal and "main.py" not in refusal
+
+
+@pytest.mark.parametrize("words", ["--epochs 0 must be 1 or more", "--lr 0 must be above 0"])
+def test_zero_is_not_taken_for_a_default(words: str, capsys: pytest.CaptureFixture) -> None:
+    flag, value = words.split()[:2]
+    with pytest.raises(SystemExit, match="2"):
+        end(run_txt, f"{SCRIPTS[run_txt]} --task 3 {flag} {value}")
+    assert flag in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "flag", "reader"), [

@@ -102,6 +102,9 @@ def test_a_net_of_one_modality_cannot_lose_it(line: str, sentence: str) -> None:
         "--algorithm supervised --net sequence_classifier --text_net minilm --feature_dim 64",
         "--algorithm supervised --net sequence_classifier --text_net minilm --feature_dropout 0.3",
         "--algorithm scrd --scrd_variant released --decision fused",
+        "--algorithm fixmatch --selection gumbel",
+        "--algorithm fixmatch --fusion concat --joint_pooling sum",
+        "--algorithm fixmatch --fusion gmu --image_tokens 5",
     ],
 )
 def test_options_that_a_net_has_no_use_for_are_refused(line: str) -> None:

@@ -46,7 +46,14 @@ def test_clear_removes_what_a_run_writes_and_nothing_else(tmp_path: Path) -> Non
     assert not folder.started
     (folder.checkpoints / "step-00000001").mkdir(parents=True)
     folder.best.parent.mkdir()
-    for path in (folder.metrics, folder.best, folder.options, folder.path / "events.out.tfevents.1.a", folder.report):
+    for path in (
+        folder.metrics,
+        folder.best,
+        folder.options,
+        folder.path / "events.out.tfevents.1.a",
+        folder.report,
+        folder.path / "missing_rate.csv",
+    ):
         path.touch()
     (folder.path / "notes.txt").touch()
     assert folder.started
