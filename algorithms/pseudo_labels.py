@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
+
+from nets.prediction import COMMON, IMAGE, TEXT
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,22 @@ def consistency_loss(logits: Tensor, pseudo_label: Tensor, mask: Tensor) -> Tens
 def squared_error(logits: Tensor, target: Tensor) -> Tensor:
     """Mean over posts and classes of the squared difference between softmax of (B, C) `logits` and (B, C) `target`."""
     return mse_loss(logits.softmax(dim=1), target)
+
+
+def shown_of_selection(
+    pseudo: Mapping[str, Tensor], selection: Tensor, chosen: Tensor
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What the monitor shows, figures and histograms, of pseudo-labels that a filter went over and of a (B, 3) modal
+    selection, of which `chosen` (3,) went to text, image and common part."""
+    seen = {
+        "util_ratio": pseudo["mask"].mean(), "plf_drop": pseudo["dropped"].mean(),
+        "sel_text": chosen[TEXT], "sel_image": chosen[IMAGE], "sel_common": chosen[COMMON],
+    }  # fmt: skip
+    histograms = {
+        "confidence": pseudo["confidence"], "selection": selection,
+        "pseudo_label": pseudo["label"], "mask": pseudo["mask"],
+    }  # fmt: skip
+    return seen, histograms
 
 
 class ClassThreshold(nn.Module):

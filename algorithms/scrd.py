@@ -24,7 +24,7 @@ from algorithms.base import Algorithm, Losses, Step, Task
 from algorithms.losses import decoupling
 from algorithms.losses.text_teacher import joined, trust
 from algorithms.options import PseudoLabelOptions
-from algorithms.pseudo_labels import ClassThreshold, consistency_loss, smooth
+from algorithms.pseudo_labels import ClassThreshold, consistency_loss, shown_of_selection, smooth
 from datasets.batch import Batch, Views
 from nets.post_net import MODALITIES
 from nets.prediction import COMMON, IMAGE, TEXT, FullPrediction, Prediction
@@ -148,16 +148,9 @@ class Scrd(Algorithm):
         }  # fmt: skip
         if self.options.teacher_weight:
             parts["teacher_loss"] = teacher_loss
-        chosen = learner.selection.detach().mean(dim=0)
-        seen = {
-            "util_ratio": pseudo["mask"].mean(), "plf_drop": pseudo["dropped"].mean(),
-            "sel_text": chosen[TEXT], "sel_image": chosen[IMAGE], "sel_common": chosen[COMMON],
-        }  # fmt: skip
-        histograms = {
-            "confidence": pseudo["confidence"], "selection": learner.selection.detach(),
-            "pseudo_label": pseudo["label"], "mask": pseudo["mask"],
-        }  # fmt: skip
-        return Losses(total, {name: value.detach() for name, value in parts.items()}, seen, histograms)
+        selection = learner.selection.detach()
+        shown = shown_of_selection(pseudo, selection, selection.mean(dim=0))
+        return Losses(total, {name: value.detach() for name, value in parts.items()}, *shown)
 
     def usual_loss(self) -> Tensor:
         """Moving average of the supervised loss of the final head, without the bias of its start at zero, and never

@@ -23,10 +23,10 @@ from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss, one_
 from algorithms.base import Algorithm, Losses, Step, Task
 from algorithms.losses.decoupling import MARGIN, margin, masked_mean
 from algorithms.options import PseudoLabelOptions
-from algorithms.pseudo_labels import consistency_loss
+from algorithms.pseudo_labels import consistency_loss, shown_of_selection
 from datasets.batch import Batch, Views
 from nets.post_net import MODALITIES
-from nets.prediction import COMMON, IMAGE, TEXT, FullPrediction
+from nets.prediction import COMMON, FullPrediction
 from nets.scrd_released import ScrdReleasedNet
 
 CURRICULUM_EPOCHS = 11
@@ -75,15 +75,8 @@ class ScrdReleased(Algorithm):
             "sup_loss": sup_loss, "unsup_loss": unsup_loss, "decouple_loss": decouple_loss, "total_loss": total,
         }  # fmt: skip
         chosen = one_hot(target.selection.argmax(dim=1), 3).float().mean(dim=0)
-        seen = {
-            "util_ratio": pseudo["mask"].mean(), "plf_drop": pseudo["dropped"].mean(),
-            "sel_text": chosen[TEXT], "sel_image": chosen[IMAGE], "sel_common": chosen[COMMON],
-        }  # fmt: skip
-        histograms = {
-            "confidence": pseudo["confidence"], "selection": target.selection,
-            "pseudo_label": pseudo["label"], "mask": pseudo["mask"],
-        }  # fmt: skip
-        return Losses(total, {name: value.detach() for name, value in parts.items()}, seen, histograms)
+        shown = shown_of_selection(pseudo, target.selection, chosen)
+        return Losses(total, {name: value.detach() for name, value in parts.items()}, *shown)
 
     def supervised_loss(self, answer: FullPrediction, label: Tensor, step: Step) -> Tensor:
         """L_sup of the labelled posts. The label filter asks the common head whether a private part knows the label."""

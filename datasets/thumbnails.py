@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,8 @@ class Thumbnails:
     """
 
     def __init__(self, store: PostStore, num_workers: int = 0) -> None:
+        self._map: mmap.mmap | None = None
+        """Of the file in which those lie that were made here."""
         self._chunks: list[tuple[np.ndarray, np.ndarray]] = []
         """Bytes of each piece of the store, and where in them those of each post begin and the last ones end."""
         chunks = store.chunks("thumbnail") if "thumbnail" in store.columns else []
@@ -37,7 +40,9 @@ class Thumbnails:
         if (known >= store.has_image).all():
             self._chunks = [_buffers(chunk) for chunk in chunks]
         else:
-            self._chunks = [_made(store, num_workers)]
+            self._map = _made(store, num_workers)
+            content = np.frombuffer(self._map, np.uint8)[len(self._map) - BYTES * len(store) :]  # behind NumPy's header
+            self._chunks = [(content, BYTES * np.arange(len(store) + 1))]
         self._stops = np.cumsum([len(offsets) - 1 for _, offsets in self._chunks])
         self._store, self._read = store, 0
 
@@ -53,6 +58,8 @@ class Thumbnails:
         self._read += found.size
         if self._read > RELEASED:
             self._store.release()
+            if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
+                self._map.madvise(mmap.MADV_DONTNEED)
             self._read = 0
         return found.reshape(len(rows), *SHAPE)
 
@@ -70,8 +77,8 @@ def _buffers(chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return np.frombuffer(content, np.uint8), np.frombuffer(offsets, np.int32, len(chunk) + 1, 4 * chunk.offset)
 
 
-def _made(store: PostStore, num_workers: int) -> tuple[np.ndarray, np.ndarray]:
-    """Thumbnails mapped from a file in the store that is made at the first call, as `_buffers` gives them."""
+def _made(store: PostStore, num_workers: int) -> mmap.mmap:
+    """A file in the store of (N, 16, 16, 3) uint8, that is made at the first call, mapped."""
     path = store.path / "thumbnails.npy"
     if not path.is_file():
         partial = store.path / f"thumbnails.{os.getpid()}.partial"
@@ -84,8 +91,8 @@ def _made(store: PostStore, num_workers: int) -> tuple[np.ndarray, np.ndarray]:
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
-    content = np.asarray(np.load(path, mmap_mode="r")).reshape(-1)
-    return content, BYTES * np.arange(len(store) + 1)
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _shrunk(store: PostStore, num_workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

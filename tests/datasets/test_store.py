@@ -272,12 +272,14 @@ def test_a_damaged_added_column_is_named(tmp_path):
         PostStore(store.path).column("score")
 
 
+def mapped_mib():
+    """Memory of this process that is pages of files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) / 1024
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux")
 def test_pages_that_were_read_can_be_given_back_and_read_again(tmp_path):
-    def mapped_mib():
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) / 1024
-
     with StoreWriter(tmp_path / "s", CLASSES) as writer:
         for row in range(40):
             writer.add(str(row), image=bytes([row]) * 2**20)

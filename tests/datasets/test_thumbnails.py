@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from datasets import store_writer
+from datasets import store_writer, thumbnails
 from datasets.images import shrink_and_compare, thumbnail
 from datasets.ingest import ingest
 from datasets.posts import Post
 from datasets.store import PostStore, StoreWriter
 from datasets.thumbnails import Thumbnails
 from tests.datasets.pictures import encoded, scene
+from tests.datasets.test_store import mapped_mib
 
 
 def write(path, lacking: tuple[int, ...] = ()) -> PostStore:
@@ -57,3 +60,17 @@ def test_ingest_keeps_them_and_a_store_of_a_store_has_them_too(tmp_path):
     for store in (first, second):
         made = np.stack([thumbnail(store.image(row) or b"") for row in range(3)]).astype(int)
         assert np.abs(Thumbnails(store)[np.arange(3)] - made).mean() < 2  # the image was encoded anew after it
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
+def test_a_walk_through_those_that_were_made_gives_their_memory_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(thumbnails, "RELEASED", 4 << 20)
+    count = 40_000
+    with StoreWriter(tmp_path / "s") as writer:
+        for number in range(count):
+            writer.add(str(number), image=b"image")
+    np.save(tmp_path / "s" / "thumbnails.npy", np.ones((count, 16, 16, 3), np.uint8))
+    looks = Thumbnails(PostStore(tmp_path / "s"))
+    before = mapped_mib()
+    assert sum(int(looks[np.arange(first, first + 1000)].sum()) for first in range(0, count, 1000)) == count * 768
+    assert mapped_mib() < before + 8  # of 29
