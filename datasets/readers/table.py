@@ -21,6 +21,8 @@ TEACHER = "teacher_"
 NO_LABEL = {"na", "n/a", "nan", "null"}
 """What stands where a label is missing, besides a blank: what pandas, R and spreadsheets write."""
 MOST_CLASSES = 1000
+MOST_FAULTS = 5
+"""Broken rows of a table that are told of at once."""
 
 
 def _has_no_label(value: object) -> bool:
@@ -169,7 +171,7 @@ class TableFile:
     """One table file, its columns and the split that its name stands for.
 
     A row of Parquet, which a crawl's machinery wrote and nobody mends by hand, is refused by itself where it has no id
-    or no probabilities for a teacher's; in a table of text such a row raises.
+    or no probabilities for a teacher's; in a table of text such rows raise, MOST_FAULTS at a time.
     """
 
     def __init__(self, file: Path, columns: Columns, options: ReaderOptions, split: str | None) -> None:
@@ -185,14 +187,21 @@ class TableFile:
 
     def posts(self) -> Iterator[Post]:
         """The posts in the table's order."""
+        faults: list[str] = []
         for where, row in read_rows(self.file, self.options.id_column):
             try:
                 post = self._post(row, where)
             except BrokenRow as error:
                 if self.file.suffix.lower() != ".parquet":
-                    raise
+                    faults.append(str(error))
+                    if len(faults) == MOST_FAULTS:
+                        break
+                    continue
                 post = Post(where.removeprefix(f"{self.file.parent}/").removesuffix(","), refused=error.reason)
-            yield post
+            if not faults:
+                yield post
+        if faults:
+            raise ValueError("; ".join(faults))
 
     def _post(self, row: Row, where: str) -> Post:
         options, columns = self.options, self.columns

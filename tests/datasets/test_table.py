@@ -229,6 +229,11 @@ def test_missing_columns_are_listed(header: str, names: dict[str, str], message:
         ("t.csv", b"id,text,label\n1,hi\n", r"t\.csv, line 2, has 2 fields where the header has 3"),
         ("t.csv", b'id,text,label\n1,"hi,neutral\n', r"t\.csv, line 2, is no valid row .*check its quotes"),
         ("t.csv", b"id,text,label\n ,hi,neutral\n", r"t\.csv, line 2, has no id in the column 'id'"),
+        (
+            "t.csv",
+            b"id,text,label\n ,a,x\n2,b,x\n" + b" ,c,x\n" * 9,
+            r"line 2, has no id .*; .*line 4, has (.*line 7, has)",
+        ),
         ("t.csv", b"id,text,label,split\n1,hi,neutral,holdout\n", "line 2, has 'holdout' as split"),
         ("t.csv", b"id,text,label\n", "has a header but no post"),
         ("t.csv", "id,text,label\n".encode("utf-16"), "is written in UTF-16"),
