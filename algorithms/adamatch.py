@@ -19,11 +19,13 @@ from datasets.batch import Batch, Views, concatenate
 class AdaMatch(Algorithm):
     """L = ½ (CE(z weak x, y) + CE(z strong x, y)) + μ(t) λ_u · mean 1[max q ≥ c] CE(p(strong u), argmax q), sec. 3.
 
-    q is the prediction for the weak view, aligned by the ratio of the mean predictions for labelled and unlabelled
-    posts (moving averages; released: for the unlabelled the mean of 128 steps). c = τ · mean max p(weak x). μ(t) rises
-    along half a cosine over the first half of the run. With BatchNorm that reads the batch, labelled posts pass twice,
-    with the unlabelled ones and alone, and the second pass leaves the running statistics untouched; each logit is drawn
-    between the two, λ z' + (1 − λ) z'', λ ~ U(0, 1). Without, both passes would agree, and there is one.
+    The ½ is the released code's; the paper adds the two. q is the prediction for the weak view, aligned by the ratio of
+    the mean predictions for labelled and unlabelled posts (moving averages of momentum 0.99, the labelled one's from
+    the classes of the labels on; released: for the unlabelled the mean of 128 steps). c = τ · mean max p(weak x). μ(t)
+    rises along half a cosine over the first half of the run. With BatchNorm that reads the batch, labelled posts pass
+    twice, with the unlabelled ones and alone, and the second pass leaves the running statistics untouched; each logit
+    is drawn between the two, λ z' + (1 − λ) z'', λ ~ U(0, 1). Without, both passes would differ by dropout alone, and
+    there is one.
     """
 
     name = "adamatch"

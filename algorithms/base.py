@@ -82,7 +82,8 @@ class Algorithm(nn.Module, ABC):
     first step of every epoch, and its momentum is --ema_m from the first step on. `replicated` names those parts of
     the state (buffers, or modules of buffers) that every process updates alike, from what `algorithms.gather` gives it,
     and that pass over posts whose prediction is not finite: the trainer neither restores nor shares them, so their size
-    costs it nothing.
+    costs it nothing. All others a process updates from its own posts, and the trainer makes them those of the global
+    batch after the step: within it, thresholds and the like go by what the process itself has seen.
     """
 
     name: ClassVar[str]

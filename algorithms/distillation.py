@@ -1,7 +1,8 @@
 """Cross-modal distillation: a text teacher's answers label the posts that a student reads, its image above all.
 
 Serra, Carrara, Tesconi and Falchi, The Emotions of the Crowd, ECAI 2023, arXiv 2304.14942 (T4SA 2.0). Their recipe,
-configs/t4sa.yaml: hard labels of confident answers. Soft labels are Hinton, Vinyals and Dean's, arXiv 1503.02531.
+configs/t4sa.yaml: hard labels of confident answers. Soft labels are Hinton, Vinyals and Dean's, arXiv 1503.02531; the
+student's temperature stays 1.
 """
 
 from __future__ import annotations

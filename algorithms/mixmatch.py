@@ -21,7 +21,8 @@ class MixMatch(Algorithm):
     views, each mixed with one drawn from all of them (eq. 8-15). T = 0.5 is the paper's, α = 0.75 and λ_u = 100 its
     starting points; its warm-up over 16 000 steps is a 64th of its run.
 
-    Features are mixed where the paper mixes pixels, as words cannot be.
+    Features are mixed where the paper mixes pixels, as words cannot be. Guesses are made with BatchNorm's running
+    statistics (released: with the batch's).
     """
 
     name = "mixmatch"

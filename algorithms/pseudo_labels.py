@@ -158,5 +158,6 @@ class DistributionAlignment(nn.Module):
     def forward(self, probabilities: Tensor) -> Tensor:
         """(B, C) probabilities to (B, C) aligned ones; updates the average."""
         self.mean_prediction.lerp_(probabilities.mean(dim=0), 1 - self.momentum)
-        aligned = probabilities * (self.target / self.mean_prediction.clamp(min=1e-6)) ** self.strength
+        ratio = self.target.clamp(min=1e-6) / self.mean_prediction.clamp(min=1e-6)
+        aligned = probabilities * ratio**self.strength
         return aligned / aligned.sum(dim=1, keepdim=True)

@@ -24,7 +24,8 @@ class ReMixMatch(Algorithm):
     """L = CE(p(x'), y') + λ_u(t) CE(p(u'), q') + λ_1(t) CE(p(strong u), q) + λ_r CE(r(turned strong u), turn)
     (Berthelot et al., alg. 1, eq. 3).
 
-    q is the answer for the weak view, aligned to the labelled posts' classes (sec. 3.1), then sharpened. x', y' and u',
+    q is the answer for the weak view, aligned to the labelled posts' classes (sec. 3.1; by a moving average of momentum
+    0.99, released: the mean of 128 steps), then sharpened. x', y' and u',
     q' are strong views of the labelled posts and two strong and the weak view of the unlabelled ones (augmentation
     anchoring with K = 2, as TorchSSL and USB), each mixed with one drawn from all of them. λ_u = 1.5, λ_1 = λ_r = 0.5,
     T = 0.5, α = 0.75, and λ_u and λ_1 warm up over the first 64th of the run, as in the released code.
@@ -32,7 +33,8 @@ class ReMixMatch(Algorithm):
     Features are mixed where the paper mixes pixels, as words cannot be. r is a linear layer on the image encoder's
     features that tells by which quarter turn the image was turned; where the net reads no images, the features of a
     frozen encoder, or images and texts in one transformer, there is no such term. Turned images have a pass of their
-    own, which leaves BatchNorm's running statistics untouched, as released.
+    own, which leaves BatchNorm's running statistics untouched, as released; guesses are made with
+    those (released: with the batch's).
     """
 
     name = "remixmatch"

@@ -10,6 +10,7 @@ from torch.nn.functional import kl_div, one_hot
 
 from algorithms.base import Algorithm, Losses, Step, Task
 from algorithms.embeddings import ProjectionHead, full_precision, pseudo_label_graph, similarity
+from algorithms.gather import gather
 from algorithms.options import EmbeddingOptions
 from algorithms.pseudo_labels import PseudoLabels, accept, consistency_loss
 from datasets.batch import Views
@@ -55,6 +56,8 @@ class S2Ver(Algorithm):
             self.check_from_zero("distribution_loss_ratio")
             self.check_share("similarity_floor", "least_threshold")
 
+    replicated = ("prototypes", "relations")
+
     prototypes: Tensor  # (C, E)
     relations: Tensor  # (C, C), rows of sum 1
 
@@ -86,8 +89,12 @@ class S2Ver(Algorithm):
 
     @torch.no_grad()
     def update(self, embedding: Tensor, predicted: Tensor, label: Tensor) -> None:
-        """Take in the (B, E) embeddings of labelled posts. A class of which no post is classified rightly stays."""
-        right = one_hot(label, self.num_classes) * (predicted == label).unsqueeze(1)
+        """Take in the (B, E) embeddings of labelled posts, those of all processes. A class of which no post is
+        classified rightly stays."""
+        embedding, predicted, label = map(gather, (embedding, predicted, label))
+        finite = embedding.isfinite().all(dim=1)
+        embedding = torch.where(finite.unsqueeze(1), embedding, 0.0)
+        right = one_hot(label, self.num_classes) * ((predicted == label) & finite).unsqueeze(1)
         times = right.sum(dim=0).unsqueeze(1)
         with full_precision(embedding):
             mean = right.T.to(embedding.dtype) @ embedding / times.clamp(min=1)

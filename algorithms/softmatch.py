@@ -18,8 +18,8 @@ class SoftMatch(Algorithm):
     """A pseudo-label weighs exp(−(max p − μ)² / (2 σ²)) below μ and 1 above (truncated Gaussian, sec. 3).
 
     μ and σ² are moving averages of mean and variance of the confidence over the unlabelled posts of a batch; σ is
-    then halved, as released. The weight is that of the aligned prediction
-    (uniform alignment), the pseudo-label that of the prediction as it is.
+    then halved, as released. The weight is that of the aligned prediction (uniform alignment, by a moving average of
+    momentum 0.99; USB: 0.999), the pseudo-label that of the prediction as it is.
     """
 
     name = "softmatch"

@@ -71,7 +71,8 @@ class TrainingOptions:
     eval_batch_size: int = 128
     """Posts of an evaluation batch."""
     accumulate: int = 1
-    """Parts into which a step's batch is cut to save memory; the gradient is that of the whole."""
+    """Parts into which a step's batch is cut to save memory. Losses that are means over posts have the gradient of the
+    whole; those that compare posts, and running statistics, see a part at a time."""
     optim: Literal["AdamW", "RAdam", "SGD"] = "AdamW"
     """Optimiser."""
     lr: float = 0.0

@@ -207,7 +207,7 @@ class Trainer:
         the parts, and the last part's histograms.
 
         Each part has the same share of the labelled and of the unlabelled posts, so the mean of the parts' mean losses
-        is the mean loss of the whole.
+        is the mean loss of the whole. What compares posts, and running statistics, see one part after the other.
         """
         parts = self.options.accumulate
         when = Step(number, number // self.options.num_train_iter, self.total)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from algorithms.base import Step
-from tests.algorithms.clusters import make
+from tests.algorithms.clusters import make, posts, views_for
 
 PROBABILITIES = torch.tensor([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.3, 0.2]])
 """Mean (0.525, 0.35, 0.125), mean confidence 0.65, predicted classes 0, 0, 1, 0."""
@@ -63,3 +65,28 @@ def test_options_out_of_range_name_their_flag():
         make("freematch", statistics_momentum=1.5)
     with pytest.raises(ValueError, match="--fairness_loss_ratio -1 must be a number from 0 up"):
         make("freematch", fairness_loss_ratio=-1)
+
+
+def test_a_step_by_hand():
+    """Statistics first, with the step's own predictions in them, then who is accepted."""
+    algorithm = make("freematch", statistics_momentum=0.5, fairness_loss_ratio=0.3, ulb_loss_ratio=2.0)
+    known, unknown = views_for("freematch", posts(6), posts(18, 5, labelled=False, start=64))
+    before = deepcopy(algorithm)
+    losses = algorithm(known, unknown, Step(50, 0, 100))
+    net, target = algorithm.net, algorithm.net(unknown["weak"]).logits.softmax(1).detach()
+    before.update(target, 0.5)
+    confidence, label = target.max(dim=1)
+    mask = (confidence >= before.thresholds(before.mean_confidence)[label]).float()
+    assert 0 < mask.sum() < len(mask)
+    assert torch.equal(losses.histograms["mask"], mask)
+    strong = net(unknown["strong"]).logits
+    parts = {
+        "sup_loss": cross_entropy(net(known["weak"]).logits, known["weak"].label),
+        "unsup_loss": (cross_entropy(strong, label, reduction="none") * mask).mean(),
+        "fairness_loss": before.fairness_loss(strong, mask),
+    }
+    assert parts["fairness_loss"] != 0
+    for name, value in parts.items():
+        torch.testing.assert_close(losses.parts[name], value.detach())
+    expected = parts["sup_loss"] + 2.0 * parts["unsup_loss"] + 0.3 * parts["fairness_loss"]
+    torch.testing.assert_close(losses.total, expected)

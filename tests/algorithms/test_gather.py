@@ -16,7 +16,7 @@ from tests.training.toy import processes_of
 from training.distributed import Processes, start_processes, stop_processes
 from training.statistics import Statistics
 
-NAMES = ("flexmatch", "comatch", "simmatch")
+NAMES = ("flexmatch", "comatch", "simmatch", "s2_ver")
 STEPS = 3
 
 

@@ -88,6 +88,10 @@ def test_rotations_train_the_image_encoder_and_count_by_their_weight(name):
         totals.append(losses.total.item() - ratio * losses.parts["rotation_loss"].item())
         assert algorithm.turn.weight.grad.abs().max() > 0
     assert totals[0] == pytest.approx(totals[1], rel=1e-4)
+    algorithm = live(name)
+    algorithm.rotation_loss(algorithm.turn, tiny_posts(6, 1)).backward()
+    encoder = algorithm.net.encoders.live["image"]
+    assert max(weight.grad.abs().max() for weight in encoder.parameters() if weight.grad is not None) > 0
 
 
 def test_turned_images_leave_the_running_statistics_untouched():
