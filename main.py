@@ -49,7 +49,7 @@ def run(options: Options, command: str, after: After | None = None, watch: Watch
     from training.distributed import start_processes, stop_processes
     from training.outcome import conclude, describe
     from training.run_folder import RunFolder
-    from training.session import check_split, prepare_folder, train
+    from training.session import check_same, prepare_folder, train
 
     folder = RunFolder(Path(options.run.save_dir) / options.run.save_name)
     processes = start_processes(options.run.gpu >= 0 and torch.cuda.is_available())
@@ -61,7 +61,7 @@ def run(options: Options, command: str, after: After | None = None, watch: Watch
                 torch.use_deterministic_algorithms(True)
             assembly = assemble(options, device, processes)
             if options.run.eval_only:
-                check_split(assembly, folder)
+                check_same(assembly, folder)
             summary = None if options.run.eval_only else train(assembly, folder, command, watch)
             if processes.first:
                 results, answers = conclude(assembly, folder, summary, command)

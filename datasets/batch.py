@@ -45,10 +45,6 @@ class Batch:
         """Copy to `device`; asynchronous where the memory is pinned."""
         return self.map(lambda value: value.to(device, non_blocking=non_blocking))
 
-    def pin_memory(self) -> Batch:
-        """Page-locked copy; the data loader calls it by this name."""
-        return self.map(Tensor.pin_memory)
-
     def rows(self, start: int, stop: int) -> Batch:
         """The posts from `start` up to `stop`, sharing memory."""
         return self.map(lambda value: value[start:stop])

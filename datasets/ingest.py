@@ -33,8 +33,10 @@ from datasets.text import clean_text
 
 SHORT_SIDE = 256
 CHUNK = 32
-MOST_CLASSES_TOLD = 20
 """Posts that a thread prepares at a time."""
+MOST_CLASSES_TOLD = 20
+UNLABELLED_PLACE = "unlabelled"
+"""Instead of a split: of a place whose posts have no label that counts, and are in no published split."""
 
 Source = tuple[Iterable[Post], str | None]
 """Posts, and the split they belong to: "test" puts them all there, "train" those that have no published split."""
@@ -211,12 +213,31 @@ def open_sources(
     """The posts of each place with its split, and the classes of all: `classes`, else those that a place has by itself
     (None: those that the labels name). Raises ValueError as `open_source` does, and where places have different ones.
     """
-    opened = [open_source(place, options, labels_needed, crawl) for place, _ in places]
+    apart = [split == UNLABELLED_PLACE for _, split in places]
+    opened = [  # where there is a place of unlabelled posts, rules for a crawl are for that one
+        open_source(
+            place, _read_as(split, options), labels_needed and not more, crawl if more or not any(apart) else None
+        )
+        for (place, split), more in zip(places, apart, strict=True)
+    ]
     given = {its_classes for _, its_classes in opened if its_classes is not None}
     if classes is None and len(given) > 1:
-        raise ValueError(f"the posts to train on and those to test on have different classes: {sorted(given)}")
-    sources: list[Source] = [(posts, split) for (posts, _), (_, split) in zip(opened, places, strict=True)]
+        raise ValueError(f"the places of the posts have different classes: {sorted(given)}")
+    sources: list[Source] = [
+        (_without_labels(posts), None) if split == UNLABELLED_PLACE else (posts, split)
+        for (posts, _), (_, split) in zip(opened, places, strict=True)
+    ]
     return sources, classes or next(iter(given), None)
+
+
+def _read_as(split: str | None, options: DataOptions) -> DataOptions:
+    """The options by which a place is read: what has no labels may have another layout than what has."""
+    return replace(options, dataset="auto") if split == UNLABELLED_PLACE else options
+
+
+def _without_labels(posts: Iterable[Post]) -> Iterator[Post]:
+    for post in posts:
+        yield replace(post, label=None, text_label=None, image_label=None, split=None)
 
 
 def _check_rules(path: Path, layout: type[Reader] | None, crawl: CrawlOptions) -> None:
@@ -241,13 +262,19 @@ def _layout(path: Path, options: DataOptions) -> type[Reader] | None:
 
 
 def source_paths(options: DataOptions) -> list[tuple[Path, str | None]]:
-    """Where the options say that posts are, each place with the split its posts belong to; none: the synthetic world.
+    """Where the options say that posts are, each place with the split its posts belong to, or UNLABELLED_PLACE; none:
+    the synthetic world.
 
-    Raises ValueError where only test posts are given, or a layout and nothing of that layout.
+    Raises ValueError where only test posts or unlabelled ones are given, or a layout and nothing of that layout.
     """
     train, test = options.train_data_dir or options.data_dir, options.test_data_dir
     if test and not train:
         raise ValueError("--test_data_dir is given without --train_data_dir: name the posts to train on")
+    if options.unlabelled_dir and not train:
+        raise ValueError(
+            f"--unlabelled_dir {options.unlabelled_dir} is given without labelled posts: name them by --train_data_dir"
+        )
+    more = [(Path(options.unlabelled_dir), UNLABELLED_PLACE)] if options.unlabelled_dir else []
     if options.data_dir and train and Path(options.data_dir).resolve() != Path(train).resolve():
         print(f"--data_dir {options.data_dir} is not read, because --train_data_dir says where the posts are")
     if not train and options.dataset != "auto":
@@ -258,8 +285,8 @@ def source_paths(options: DataOptions) -> list[tuple[Path, str | None]]:
     if not train:
         return []
     if not test or Path(test).resolve() == Path(train).resolve():
-        return [(Path(train), None)]
-    return [(Path(train), "train"), (Path(test), "test")]
+        return [(Path(train), None), *more]
+    return [(Path(train), "train"), (Path(test), "test"), *more]
 
 
 def open_posts(
@@ -372,8 +399,8 @@ def _key(
     digest = hashlib.sha256(json.dumps(parts).encode())
     for file in code:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
-    for place, _ in places:
-        layout = _layout(place, options)
+    for place, split in places:
+        layout = _layout(place, _read_as(split, options))
         for source in layout.sources(place) if layout is not None else [place]:
             for line in _listing(source, Path(options.cache_dir).resolve()):
                 digest.update(line.encode("utf-8", errors="surrogateescape"))

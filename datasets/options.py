@@ -1,4 +1,4 @@
-"""Options of the data: what posts, which of them are labelled, how they are loaded. Read by this room alone."""
+"""Options of the data: what posts, which of them are labelled, how they are loaded."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ class DataOptions:
     """Posts to train on. Given alone, validation and test posts are split off it."""
     test_data_dir: str = ""
     """Posts to test on; the same folder as --train_data_dir means: split the test posts off."""
+    unlabelled_dir: str = ""
+    """More posts to learn from, as a crawl or a store of one; labels that they may have do not count. With labelled
+    posts by the other flags."""
     dataset: Annotated[str, tyro.conf.arg(aliases=["-ds"])] = "auto"
     """Reader of the layout, as the README lists them, or store; auto: the one that fits."""
     num_classes: Annotated[int, tyro.conf.arg(aliases=["-nc"])] = 0

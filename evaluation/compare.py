@@ -25,6 +25,7 @@ RECIPE = (
     "momentum", "weight_decay", "schedule", "warmup", "head_first", "clip", "ema_m", "patience", "image_net",
     "image_weights", "image_size", "image_grid", "strong_image", "text_net", "text_weights", "text_pooling",
     "text_tokens", "text_length", "text_rule", "strong_text", "feature_dim", "feature_views", "dropout", "batch_norm",
+    "label_balance", "include_lb_to_ulb", "val_ratio", "length_window", "precision", "amp", "num_eval_iter",
 )  # fmt: skip
 """Options that are not in a run's name and without which it would not be the same run again."""
 NEEDED = ("name", "seed", "num_labels", "classes", "split_fingerprint", "test_fingerprint", "test", "seconds")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from datasets.folders import new_file
 from evaluation.deciders import deciders
 from evaluation.gallery import most_confident_right, most_confident_wrong, show
 from evaluation.intervals import bootstrap_macro_f1
@@ -193,8 +193,8 @@ def template() -> jinja2.Template:
 def write_report(folder: Path | str, store: PostStore, predictions: Predictions, split: Split) -> Path:
     """Write `<folder>/report.html` from the run's metrics.jsonl, results.json and options.yaml, and return its path.
 
-    `predictions` are those of the test posts (`tables.read_predictions` reads them again from the run's predictions
-    file); `store` gives texts and thumbnails. Raises ValueError where a file of the run is missing or broken.
+    `predictions` are those of the test posts; `store` gives texts and thumbnails. Raises ValueError where a file of the
+    run is missing or broken.
     """
     folder = Path(folder)
     missing = [name for name in ("metrics.jsonl", "results.json", "options.yaml") if not (folder / name).is_file()]
@@ -224,10 +224,7 @@ def write_report(folder: Path | str, store: PostStore, predictions: Predictions,
         right=show(store, predictions, most_confident_right(predictions, GALLERY)),
         options=(folder / "options.yaml").read_text(encoding="utf-8"),
     )
-    path, unfinished = folder / "report.html", folder / f"report.html.{os.getpid()}.tmp"
-    try:
+    path = folder / "report.html"
+    with new_file(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8", errors="replace")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path

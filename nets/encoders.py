@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +56,15 @@ def read_weights(path: str, flag: str = "--image_weights") -> tuple[dict[str, Te
         raise ValueError(f"{flag} {path}: holds a {type(state).__name__}, not weights by name")
     weights: dict[str, Tensor] = state.get("state_dict") or state.get("model") or state
     return weights, {}
+
+
+def weights_fingerprint(module: nn.Module) -> str:
+    """sha256 of names and values of all weights."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def weights_metadata(file: Path) -> dict[str, str]:

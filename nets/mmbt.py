@@ -39,7 +39,7 @@ class MmbtNet(EarlyNet):
     image_from_text = False
     freezable = ("image",)
     own = ("image_tokens",)
-    ignores = ("feature_dim", "text_pooling")
+    ignores = ("feature_dim", "text_pooling", "image_grid")
     model_types = ("bert", "roberta", "xlm-roberta", "camembert")
 
     @classmethod

@@ -51,13 +51,9 @@ class Encoders(nn.Module):
         }
 
     def take_out(self, name: str) -> nn.Module:
-        """Remove an encoder, without gradient and in evaluation mode; `put_back` undoes it."""
+        """Remove an encoder, without gradient and in evaluation mode."""
         encoder = self.live.pop(name)
         return encoder.requires_grad_(False).eval()
-
-    def put_back(self, name: str, encoder: nn.Module) -> None:
-        """Return an encoder that was taken out."""
-        self.live[name] = encoder
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """(B, width) features by modality, zeros for the posts that lack it."""

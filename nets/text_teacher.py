@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PretrainedConfig
 
-from nets.encoders import TextEncoder, longest_text
+from nets.encoders import TextEncoder, longest_text, weights_fingerprint
 
 DEFAULT_TEACHER = "cardiffnlp/twitter-roberta-base-sentiment-latest"
 """TimeLMs (Loureiro et al., ACL 2022 demo), fine-tuned on TweetEval: the teacher of T4SA 2.0."""
@@ -70,10 +69,7 @@ class TextTeacher(TextEncoder):
     @property
     def fingerprint(self) -> str:
         """sha256 of weights and classes."""
-        digest = hashlib.sha256(json.dumps(self.columns.tolist()).encode())
-        for name, value in self.net.state_dict().items():
-            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return hashlib.sha256(f"{self.columns.tolist()} {weights_fingerprint(self.net)}".encode()).hexdigest()
 
     def forward(self, text: Tensor, mask: Tensor) -> Tensor:
         """(B, L) ids and (B, L) bool mask to (B, 3)."""

@@ -11,7 +11,7 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from datasets.ingest import ingest, open_sources
+from datasets.ingest import UNLABELLED_PLACE, ingest, open_sources
 from datasets.options import CrawlOptions, DataOptions
 from training.entry import start
 
@@ -26,6 +26,8 @@ class IngestOptions:
     """Folder of the store; it must not be there yet. What was interrupted goes on where it stopped."""
     test_posts: str = ""
     """Posts of the test set, where they lie apart."""
+    unlabelled_posts: str = ""
+    """More posts to learn from, as a crawl or a store of one; labels that they may have do not count."""
     dataset: Annotated[str, tyro.conf.arg(aliases=["-ds"])] = DataOptions.dataset
     """Reader of the layout, as the README lists them, or store; auto: the one that fits."""
     id_column: str = DataOptions.id_column
@@ -55,6 +57,8 @@ def main(options: IngestOptions) -> None:
     places: list[tuple[Path, str | None]] = [(Path(options.posts), "train" if options.test_posts else None)]
     if options.test_posts:
         places.append((Path(options.test_posts), "test"))
+    if options.unlabelled_posts:
+        places.append((Path(options.unlabelled_posts), UNLABELLED_PLACE))
     sources, classes = open_sources(places, reading, not options.unlabelled, options.crawl)
     ingest(sources, options.output, classes, options.posts, options.num_workers)
 

@@ -30,7 +30,7 @@ class LabelOptions:
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
     """CSV file for the answers too: TWID,NEG,NEU,POS."""
     dataset: Annotated[str, tyro.conf.arg(aliases=["-ds"])] = DataOptions.dataset
-    """Reader of the layout (mvsa_single, mvsa_multiple, scrd, table, class_folders, store); auto: the one that fits."""
+    """Reader of the layout, as the README lists them, or store; auto: the one that fits."""
     id_column: str = DataOptions.id_column
     """Table column of the id."""
     text_column: str = DataOptions.text_column

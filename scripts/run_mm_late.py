@@ -67,9 +67,10 @@ def run_of(flags: LateFlags) -> PublishedRun:
     models = file_name(flags.txt_model_name, flags.img_model_name, flags.fusion_name)
     sample = "" if flags.nsamples == -1 else f"_N{flags.nsamples}"
     words = [
-        "--fusion", fusion, "--freeze", "image", "--text_tokens", "128", *WIDTH, *flags.loss_words,
+        "--fusion", fusion, "--freeze", "image", *WIDTH, *flags.loss_words,
+        *(["--text_tokens", "128"] if fusion == "cross_attention" else []),
         *text_words(flags.txt_model_name, flags), *pooling_words(flags.txt_model_name),
-        *image_words(flags.img_model_name, flags),
+        *image_words(flags.img_model_name, flags, attended=fusion in ("attention", "cross_attention")),
         *(["--num_labels", str(flags.nsamples)] if sample else []),
     ]  # fmt: skip
     return PublishedRun(

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 import torch
 
+from nets.encoders import IMAGE_NAMES, ImageEncoder
 from tests.runs import TINY, Done, Forker, run_main
-from training.checkpoint import load_checkpoint
+from training.checkpoint import load_checkpoint, plain_state, save_weights
 
 LEFT = (
     "options.yaml command.txt split.json metrics.jsonl predictions.csv results.json report.html best/model.safetensors "
@@ -153,6 +154,21 @@ def test_another_run_is_not_gone_on_with_and_nothing_is_lost(run, tmp_path: Path
     assert {path: path.read_bytes() for path in kept} == kept
 
 
+def test_other_frozen_weights_in_the_same_file_are_not_gone_on_with(run, tmp_path: Path) -> None:
+    file = tmp_path / "small.safetensors"
+    words = ("--algorithm", "fixmatch", "--freeze", "image", "--image_weights", file, *SMALL)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        save_weights(file, plain_state(ImageEncoder("small", "none").net), {"timm": IMAGE_NAMES["small"]})
+        if seed == 1:
+            assert run("run", *words).code == 0
+            assert run("run", *words, "--resume").code == 0
+            assert run("run", "--eval_only").code == 0
+    refused = run("run", *words, "--resume")
+    assert refused.code == 2 and "frozen image encoder was" in refused.err
+    assert "was trained with other frozen encoders than --image_weights" in run("run", "--eval_only").sentence
+
+
 def test_a_full_disk_is_one_sentence_and_nothing_saved_is_lost(
     finished: Path, cache: Path, forker: Forker, tmp_path: Path
 ) -> None:
@@ -207,8 +223,15 @@ def test_scrd_says_which_net_it_needs(run, net: str) -> None:
 
 def test_compiled_it_is_the_same_run(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traced as for the compiler, but run as it stands: the compiler itself is the library's, and slow."""
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
-    words = ("--algorithm", "fixmatch", "--net", "image", "--dropout", 0, *SMALL)
+    traced = []  # of each graph whether its weights learn: the net's do, those of its moving average do not
+
+    def as_it_stands(graph: torch.fx.GraphModule, inputs: list[object]) -> object:
+        weights = [value for value in inputs if isinstance(value, torch.nn.Parameter)]
+        traced.extend({weight.requires_grad for weight in weights})
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=as_it_stands))
+    words = ("--algorithm", "simmatch", "--net", "image", "--dropout", 0, *SMALL)
     try:
         assert run("compiled", *words, "--compile").code == 0
     finally:
@@ -219,6 +242,7 @@ def test_compiled_it_is_the_same_run(run, tmp_path: Path, monkeypatch: pytest.Mo
         for name in ("compiled", "plain")
     )
     assert compiled == pytest.approx(plain, abs=1e-5)
+    assert set(traced) == {True, False}
 
 
 def test_two_processes_have_the_losses_of_one(cache: Path, forker: Forker, tmp_path: Path) -> None:

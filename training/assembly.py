@@ -59,13 +59,15 @@ def cuda_or_cpu(gpu: int, local_rank: int = 0, say: Any = print) -> torch.device
     number = gpu + local_rank
     if number >= torch.cuda.device_count():
         raise ValueError(f"--gpu {gpu}: this machine has {torch.cuda.device_count()} CUDA devices, from 0 up")
+    torch.cuda.set_device(number)  # events and streams are those of the current device
     return torch.device("cuda", number)
 
 
 def autocast_type(options: Options, device: torch.device) -> torch.dtype | None:
-    """bf16 on CUDA or where asked for, None for float32."""
+    """bf16 on a CUDA device that computes in it, or where asked for; None for float32."""
     asked = options.run.amp or options.run.precision == "bfloat16"
     automatic = options.run.precision == "auto" and device.type == "cuda"
+    automatic = automatic and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if asked or automatic else None
 
 
@@ -89,7 +91,10 @@ class Assembly:
     def ema(self) -> Ema:
         """The moving average of the net."""
         restarts = algorithms.find(self.options.run.algorithm).restarts_average
-        return Ema(self.net, self.options.training.ema_m, rises=not restarts)
+        ema = Ema(self.net, self.options.training.ema_m, rises=not restarts)
+        if self.options.run.compile:  # a copy of a compiled net is not compiled
+            ema.net.compile()
+        return ema
 
     @cached_property
     def algorithm(self) -> Algorithm:
@@ -165,6 +170,8 @@ class Assembly:
             "split": self.split.fingerprint,
             "classes": list(self.store.classes),
             **self._teacher_meta(),
+            **{f"frozen {name} encoder": weights for name, weights in self.frozen_fingerprints.items()},
+            "tokens": self.source.tokens.fingerprint if self.source.tokens is not None else "",
             "seed": self.options.run.seed,
             **{f"--{name}": value for name, value in chosen.items() if name not in MAY_CHANGE},
         }

@@ -49,11 +49,14 @@ class Checkpoint:
     note: dict[str, Any]  # what is good to know: options, versions
 
 
-def plain_state(module: nn.Module) -> dict[str, Tensor]:
-    """The module's state on the CPU, each tensor with memory of its own, names free of what torch.compile puts in."""
+def plain_state(module: nn.Module, leave_out: str = "") -> dict[str, Tensor]:
+    """The module's state on the CPU, each tensor with memory of its own, names free of what torch.compile puts in;
+    without what has a name that begins with `leave_out`."""
+    state = {name.replace("_orig_mod.", ""): value for name, value in module.state_dict().items()}
     return {
-        name.replace("_orig_mod.", ""): value.detach().to("cpu", copy=True).contiguous()
-        for name, value in module.state_dict().items()
+        name: value.detach().to("cpu", copy=True).contiguous()
+        for name, value in state.items()
+        if not leave_out or not name.startswith(leave_out)
     }
 
 

@@ -20,6 +20,8 @@ be recoloured."""
 NETS = {"scrd": "scrd", "scrd_released": "scrd_released", "distillation": "image"}
 """The net that an algorithm is made for, where it is not the plain one."""
 PLAIN_NET = "concat"
+ATTENDING = {"image": "image_grid", "text": "text_tokens"}
+"""Options of nets that attend to a modality's parts."""
 OWN_NETS = ("auto", "small")
 """Names of `--image_net` and `--text_net` that mean, on the synthetic world, a small net from scratch."""
 
@@ -78,6 +80,7 @@ def _check_net(kind: type[PostNet], net: NetOptions, data: DataOptions) -> None:
     from nets.build import nets
 
     of_others = sorted({name for other in nets().values() for name in other.own} - set(kind.own))
+    of_others += [flag for name, flag in ATTENDING.items() if name not in kind.attends]
     unused = [name for name in (*kind.ignores, *of_others) if getattr(net, name) != getattr(NetOptions(), name)]
     if unused:
         raise ValueError(f"--{unused[0]} {getattr(net, unused[0])} is of no use to --net {kind.name}: leave it out")

@@ -1,7 +1,7 @@
 """Several processes, started by torchrun, each with its slice of one global batch.
 
 With one process nothing is initialised and every helper here does nothing. Collectives run on the shared schedule only,
-so that every process makes the same ones in the same order, and none waits for ever: see `TIMEOUT`.
+so that every process makes the same ones in the same order, and none waits for ever (`TIMEOUT`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-TIMEOUT = timedelta(minutes=30)
-"""How long a process waits for the others; the longest wait is that for the evaluation, which rank 0 does alone."""
+TIMEOUT = timedelta(days=2)
+"""How long a process waits for the others. Rank 0 alone ingests, tokenises and computes features of frozen encoders,
+which of millions of posts takes hours; where a process ends with an error, torchrun ends the others."""
 
 
 @dataclass(frozen=True)

@@ -8,28 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from datasets.augment import ViewMaker
 from datasets.features import FeatureCache, create_features
 from datasets.folders import alone
 from datasets.post_source import PostSource, draw_numbers
+from nets.encoders import weights_fingerprint
+from nets.fasttext import FastTextEncoder
 from nets.post_net import Encoders
 
 CHUNK = 64
 """Posts encoded at a time."""
 VIEW_SEED = 0
 """Views of frozen encoders are the same for every seed of a run, so that all runs share them."""
-
-
-def weights_fingerprint(module: nn.Module) -> str:
-    """sha256 of names and values of all weights."""
-    digest = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def frozen_features(
@@ -44,13 +36,15 @@ def frozen_features(
     """The features of encoder `name` ("image" or "text") for every post of the source's store.
 
     Computed into a sub-folder of `folder`, named by the fingerprints of what is encoded and of the weights and by how
-    views are made, unless they are there. `encoder` is moved to `device`.
+    views are made, unless they are there; `encoder` is on `device` while they are.
     """
+    shown: list[object]
     if name == "image":
-        posts, shown = source.store.fingerprint_of("image"), [source.image_size, view_maker.strong_image]
+        posts = source.store.fingerprint_of("image")
+        shown = [source.image_size, view_maker.strong_image, encoder.plan]
     else:
         posts = " ".join(texts.fingerprint for texts in (source.tokens, source.paraphrases) if texts is not None)
-        shown = [view_maker.strong_text, encoder.pooling]
+        shown = [view_maker.strong_text, encoder.pooling, _plan_of_text(encoder)]
     about = {
         "posts": posts, "weights": weights_fingerprint(encoder), "modality": name, "views": views, "shown": shown,
         "tokens": encoder.layout.count,
@@ -60,7 +54,16 @@ def frozen_features(
         with alone(path):
             if not FeatureCache.there(path):  # another run may have made them meanwhile
                 _compute(name, encoder.to(device).eval(), source, view_maker, views, path, about)
+                encoder.cpu()  # it is not needed again, and the device's memory is
     return FeatureCache(path)
+
+
+def _plan_of_text(encoder: Any) -> dict[str, Any]:
+    """What besides its weights decides what a text encoder computes."""
+    if isinstance(encoder, FastTextEncoder):
+        return encoder.plan
+    told = encoder.config.to_dict()
+    return {name: value for name, value in told.items() if name not in ("_name_or_path", "transformers_version")}
 
 
 def _compute(

@@ -20,10 +20,9 @@ from datasets.batch import Batch
 from datasets.seeds import derive_seed, generator
 from evaluation.benchmarks import Examples
 from evaluation.image_answers import image_batches
-from nets.encoders import read_weights
+from nets.encoders import read_weights, weights_fingerprint
 from nets.student import ImageModel, fill
 from training.checkpoint import plain_state, save_weights
-from training.features import weights_fingerprint
 from training.radam import RAdam
 
 BLOCK_DROPOUT = 0.1

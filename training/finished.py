@@ -9,7 +9,7 @@ from training.checkpoint import load_state, load_weights
 from training.command_line import load_options
 from training.distributed import ALONE
 from training.run_folder import RunFolder
-from training.session import check_split
+from training.session import check_same
 
 
 def reassemble(folder: RunFolder, gpu: int = 0) -> Assembly:
@@ -22,7 +22,7 @@ def reassemble(folder: RunFolder, gpu: int = 0) -> Assembly:
     options = load_options(folder.options)
     options = replace(options, run=replace(options.run, gpu=gpu, compile=False))
     assembly = assemble(options, choose_device(options), ALONE)
-    check_split(assembly, folder)
+    check_same(assembly, folder)
     load_state(assembly.net, load_weights(folder.best), folder.best)
     assembly.net.eval()
     return assembly

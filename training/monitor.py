@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 from PIL import Image
 
+from datasets.folders import new_file
 from evaluation.confusion_picture import confusion_picture
 from training.run_folder import RunFolder
 
@@ -79,9 +79,8 @@ def cut_metrics(folder: RunFolder, step: int) -> None:
             continue  # the process died while it wrote this line
         if entry["step"] <= step:
             kept.append(line + "\n")
-    temporary = folder.metrics.with_name(".tmp-metrics.jsonl")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, folder.metrics)
+    with new_file(folder.metrics) as unfinished:
+        unfinished.write_text("".join(kept), encoding="utf-8")
 
 
 class Monitor:

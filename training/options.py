@@ -40,7 +40,7 @@ class RunOptions:
     amp: bool = False
     """bf16 autocast on the CPU too; on CUDA it is on unless --precision float32."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """auto: bf16 autocast on CUDA, float32 on the CPU."""
+    """auto: bf16 autocast on CUDA devices that compute in it, float32 on others and on the CPU."""
 
     def __post_init__(self) -> None:
         for name, low in {"seed": 0, "gpu": -1}.items():

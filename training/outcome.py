@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import resource
 import sys
 from dataclasses import asdict, replace
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from datasets.folders import new_file
 from datasets.tokens import save_tokenizer
 from evaluation.deciders import score_by_decider, selection_found
 from evaluation.metrics import in_words
@@ -23,6 +23,7 @@ from evaluation.report import read_metrics, write_report
 from evaluation.tables import write_predictions
 from evaluation.teaching import teaching
 from nets.build import rebuild, save_plan
+from nets.encoders import weights_metadata
 from nets.post_net import MODALITIES, PostNet
 from training.assembly import Assembly, autocast_type
 from training.checkpoint import load_state, load_weights, plain_state, share_weights
@@ -56,10 +57,10 @@ def keep_model(assembly: Assembly, folder: RunFolder) -> None:
     if assembly.frozen:
         digest = hashlib.sha256(repr(assembly.frozen_fingerprints).encode()).hexdigest()
         kept = Path(assembly.options.data.cache_dir) / "encoders" / f"{digest[:32]}.safetensors"
-        share_weights(kept, best / FROZEN_FILE, lambda: _frozen_state(assembly))
+        share_weights(kept, best / FROZEN_FILE, lambda: frozen_state(assembly))
 
 
-def _frozen_state(assembly: Assembly) -> dict[str, torch.Tensor]:
+def frozen_state(assembly: Assembly) -> dict[str, torch.Tensor]:
     """The weights of the frozen encoders, by their names in the whole net."""
     return {
         f"encoders.live.{name}.{key}": value
@@ -137,7 +138,7 @@ def conclude(
         "selection": selection_found(assembly.store, answers),
         "teaching": teaching(read_metrics(folder.metrics), assembly.store.classes),
         "steps": summary.steps if summary else before.get("steps", 0),
-        "best_step": summary.best_step if summary else before.get("best_step", -1),
+        "best_step": int(weights_metadata(folder.best).get("step", -1)),
         "skipped": summary.skipped if summary else before.get("skipped", 0),
         "seconds": summary.seconds if summary else before.get("seconds", 0.0),
         "peak_memory_gib": before.get("peak_memory_gib", _peak_memory(assembly.device)),
@@ -182,9 +183,8 @@ def _text(path: Path) -> str:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(temporary, path)
+    with new_file(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def _peak_memory(device: torch.device) -> float:

@@ -271,9 +271,9 @@ def pooling_words(name: str) -> list[str]:
     return ["--text_pooling", "mean" if name == FASTTEXT else "cls"]
 
 
-def image_words(name: str, flags: ImageFlags) -> list[str]:
-    """The house's flags for an image encoder by its published or house name."""
-    grid = ["--image_grid", str(GRIDS[name])] if name in GRIDS else []
+def image_words(name: str, flags: ImageFlags, attended: bool = False) -> list[str]:
+    """The house's flags for an image encoder by its published or house name; `attended`: its parts are asked for."""
+    grid = ["--image_grid", str(GRIDS[name])] if attended and name in GRIDS else []
     return ["--image_net", CHECKPOINTS.get(name, name), "--image_weights", flags.img_weights, *grid]
 
 

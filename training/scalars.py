@@ -24,7 +24,7 @@ class HostCopy:
             ]
             self._device = list(tensors)  # must outlive the copy
             self._event = torch.cuda.Event()
-            self._event.record()
+            self._event.record(torch.cuda.current_stream(tensors[0].device))
         else:
             self._host = [tensor.detach().clone() for tensor in tensors]
 

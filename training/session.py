@@ -31,7 +31,7 @@ from training.distributed import Processes
 from training.monitor import Monitor, evaluation_figures
 from training.optimisers import build_optimiser
 from training.options import RunOptions
-from training.outcome import keep_model, load_weights_of, validate
+from training.outcome import FROZEN_FILE, frozen_state, keep_model, load_weights_of, validate
 from training.run_folder import RunFolder
 from training.trainer import Progress, Summary, Trainer
 
@@ -101,6 +101,8 @@ def train(assembly: Assembly, folder: RunFolder, command: str, watch: Watch | No
         autocast=autocast_type(options, assembly.device), truth=_truth(assembly), classes=assembly.store.classes,
         processes=assembly.processes,
     )  # fmt: skip
+    if assembly.device.type == "cuda":  # what making the caches took is not what training takes
+        torch.cuda.reset_peak_memory_stats(assembly.device)
     _start(trainer, assembly, folder)
     if assembly.processes.first:
         _keep_choices(assembly, folder, command)
@@ -109,14 +111,23 @@ def train(assembly: Assembly, folder: RunFolder, command: str, watch: Watch | No
     return trainer.train()
 
 
-def check_split(assembly: Assembly, folder: RunFolder) -> None:
-    """Raise ValueError where the options do not give the posts and the split that the run was trained on."""
+def check_same(assembly: Assembly, folder: RunFolder) -> None:
+    """Raise ValueError where the options do not give the posts, the split and the frozen encoders that the run was
+    trained with."""
     trained_on = Split.load(folder.split, assembly.store)
     if trained_on.fingerprint != assembly.split.fingerprint:
         raise ValueError(
             f"--eval_only: {folder.path} was trained on another split than these options give: leave out --num_labels, "
             "--seed and what else draws the split; of other posts scripts/predict.py gives answers and figures"
         )
+    kept = folder.best.parent / FROZEN_FILE
+    if kept.is_file():
+        then, now = load_weights(kept), frozen_state(assembly)
+        if then.keys() != now.keys() or not all(torch.equal(value, now[name]) for name, value in then.items()):
+            raise ValueError(
+                f"--eval_only: {folder.path} was trained with other frozen encoders than --image_weights and "
+                "--text_weights give now"
+            )
 
 
 def _keep_choices(assembly: Assembly, folder: RunFolder, command: str) -> None:

@@ -95,16 +95,23 @@ class StepLog:
             entry = self._entries.pop(0)
             figures = entry.means.read()
             add_pseudo_label_accuracy(figures)
-            total, _, stop = entry.skips.read()[0].tolist()
+            total, _, stop = map(int, entry.skips.read()[0].tolist())
             self._monitor.log(entry.step, {**figures, **entry.figures, "train/skipped": total})
             arrays = [tensor.float().numpy() for tensor in entry.histograms.read()]
             tags = [f"train/{name}" for name in entry.histogram_names]
             self._monitor.histograms(entry.step, dict(zip(tags, arrays, strict=True)))
-            if stop >= 0:
-                raise Diverged(
-                    f"stopped at step {stop}: {self._skips.limit} steps in a row had a loss or gradient that is not "
-                    "finite; the last checkpoint is intact. Try a lower --lr, a lower --clip or --precision float32"
-                )
+            self._check(stop)
+
+    def check(self) -> None:
+        """Wait for the last step. Raises Diverged, where an entry would only say so later."""
+        self._check(int(self._skips.values[2]))
+
+    def _check(self, stop: int) -> None:
+        if stop >= 0:
+            raise Diverged(
+                f"stopped at step {stop}: {self._skips.limit} steps in a row had a loss or gradient that is not "
+                "finite; the last checkpoint is intact. Try a lower --lr, a lower --clip or --precision float32"
+            )
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -127,7 +127,7 @@ class Trainer:
         self.log = StepLog(monitor, self.skips, device, processes)
         self.progress = Progress()
         self.stop = StopSignal()
-        self._saved_step, self._saved_at, self._begun = -1, 0.0, 0.0
+        self._saved, self._saved_at, self._begun = (-1, -1), 0.0, 0.0
 
     # ---- the run
 
@@ -268,13 +268,16 @@ class Trainer:
         return self.progress.step % self.options.num_train_iter == 0 or minutes >= self.options.save_minutes
 
     def _save(self) -> None:
-        """Write a checkpoint of where the run stands, unless there is one."""
+        """Write a checkpoint of where the run stands, unless there is one. Raises Diverged: none that has diverged is
+        written, since it could not be gone on from."""
         self.log.show()
+        self.log.check()
         now = time.perf_counter()
         self.progress.seconds += now - self._begun
         self._begun = now
-        if self.processes.first and self._saved_step != self.progress.step:
-            own = {name: value for name, value in plain_state(self.algorithm).items() if not name.startswith("net.")}
+        stands = self.progress.step, self.progress.evaluated
+        if self.processes.first and self._saved != stands:
+            own = plain_state(self.algorithm, leave_out="net.")
             state = {
                 "progress": dataclasses.asdict(self.progress),
                 "skips": self.skips.values.cpu(),
@@ -284,7 +287,7 @@ class Trainer:
             }
             weights = plain_state(self.algorithm.net), plain_state(self.ema.net)
             save_checkpoint(self.folder.checkpoints, self.progress.step, *weights, state, self.meta, self.note)
-        self._saved_step, self._saved_at = self.progress.step, time.perf_counter()
+        self._saved, self._saved_at = stands, time.perf_counter()
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Take up everything that `checkpoint` holds. Raises CheckpointError where it does not fit."""
@@ -299,7 +302,7 @@ class Trainer:
         load_optimiser_state(self.optimiser, self.algorithm, state["optimiser"])
         self.skips.values = state["skips"].to(self.device)
         self.progress = Progress(**state["progress"])
-        self._saved_step = checkpoint.step
+        self._saved = self.progress.step, self.progress.evaluated
 
 
 def _size(views: Views) -> int:

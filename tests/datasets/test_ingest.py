@@ -14,6 +14,7 @@ from datasets.ingest import ingest, open_posts, source_paths
 from datasets.near_duplicates import write_groups
 from datasets.options import DataOptions, WorldOptions
 from datasets.posts import SENTIMENTS, Post
+from datasets.splits import draw_split
 from datasets.store import PostStore, set_columns
 from datasets.text import clean_text
 from tests.datasets.pictures import BAD, GOOD, LARGE, encoded, scene
@@ -360,3 +361,25 @@ def test_a_table_may_have_columns_of_these_names(tmp_path: Path) -> None:
     assert not store.of_benchmark.any()
     assert store.column("of_benchmark_in_table").tolist() == ["yes", "no"]
     assert store.group.tolist() == [0, 1]
+
+
+def test_labelled_posts_and_unlabelled_ones_from_elsewhere(tmp_path):
+    """A table that people labelled, and a store whose own labels and published split do not count."""
+    labelled = tmp_path / "labelled.csv"
+    rows = [f"{number},a text of my own {number},{SENTIMENTS[number % 3]}" for number in range(30)]
+    labelled.write_text("\n".join(["id,text,label", *rows]) + "\n")
+    tweets = [Post(f"t{n}", f"a tweet {n}", label="positive", split="test", teacher=(0.1, 0.2, 0.7)) for n in range(8)]
+    crawl = ingest([(tweets, None)], tmp_path / "crawl", SENTIMENTS).path
+    options = DataOptions(
+        train_data_dir=str(labelled), unlabelled_dir=str(crawl), dataset="table", cache_dir=str(tmp_path / "cache")
+    )
+    store = open_posts(options, WorldOptions())
+    assert store.classes == SENTIMENTS and len(store) == 38
+    assert (store.label[:30] >= 0).all() and (store.label[30:] == -1).all() and len(set(store.split)) == 1
+    assert store.teacher[:30].sum() == 0 and np.allclose(store.teacher[30:], (0.1, 0.2, 0.7), atol=1e-3)
+    split = draw_split(store, num_labels=6, seed=0)
+    assert set(range(30, 38)) <= set(split.unlabelled) and max(split.labelled) < 30 and max(split.test) < 30
+    (crawl / "posts-00000.arrow").touch()
+    assert open_posts(options, WorldOptions()).path != store.path  # the crawl is newer
+    with pytest.raises(ValueError, match="--unlabelled_dir x is given without labelled posts"):
+        source_paths(DataOptions(unlabelled_dir="x"))

@@ -7,15 +7,20 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from datasets.options import DataOptions
 from evaluation.compare import RECIPE, Run, compare, find_runs, ranking, read_run, unshared
 from evaluation.comparison_tables import markdown, ranks_markdown, table_csv
 from evaluation.intervals import mean_interval, paired_test
+from nets.options import NetOptions
+from training.options import RunOptions, TrainingOptions
+from training.outcome import MISSING, NET_PARTS
 
 CLASSES = ["negative", "neutral", "positive"]
 
@@ -302,3 +307,22 @@ def test_a_difference_of_costs_is_in_their_own_unit(tmp_path: Path) -> None:
     runs, _ = find_runs([write_run(tmp_path, "a", 1, 0.5, seconds=30), write_run(tmp_path, "b", 1, 0.5, seconds=28)])
     table = markdown(compare(runs, "a", metric="seconds"), "a", "seconds")
     assert "| -2.00 |" in table
+
+
+def test_every_option_tells_runs_apart_or_changes_no_figure():
+    """By the name of a run, by RECIPE, or by a fingerprint of posts or split."""
+    by_fingerprint = {
+        "data_dir", "train_data_dir", "test_data_dir", "unlabelled_dir", "dataset", "num_classes", "num_posts",
+        "num_labels", "labels_from", "test_ratio", "split_seed", "labeled_ids_path", "id_column", "text_column",
+        "image_column", "label_column", "seed", "region_features",
+    }  # fmt: skip
+    in_the_name = {"algorithm", "scrd_variant", "net", "fusion", *NET_PARTS, *MISSING}
+    neutral = {
+        "save_dir", "save_name", "resume", "overwrite", "eval_only", "gpu", "deterministic", "compile", "cache_dir",
+        "num_workers", "eval_batch_size", "num_log_iter", "save_minutes", "max_skipped", "load_path",
+    }  # fmt: skip
+    groups = (RunOptions, DataOptions, NetOptions, TrainingOptions)
+    there = {field.name for group in groups for field in fields(group)}
+    told = [by_fingerprint, in_the_name, neutral, set(RECIPE)]
+    assert there == set().union(*told)
+    assert sum(map(len, told)) == len(there)  # each in one of them

@@ -24,7 +24,8 @@ from evaluation.model_card import write_model_card
 from evaluation.plots import Series, line_chart, share_bars, ticks
 from evaluation.predict import Predictions, evaluate
 from evaluation.report import curves, read_metrics, selection_rows, series, write_report
-from evaluation.tables import read_predictions, write_predictions
+from evaluation.tables import write_predictions
+from tests.evaluation.reading import read_predictions
 from tests.evaluation.standins import SmallNet, SmallStore, batches, written
 
 HOSTILE = '<script>console.error("x")</script> & "quotes" \U0001f600 אבג' + " long" * 200

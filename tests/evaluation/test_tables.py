@@ -13,7 +13,8 @@ import pytest
 
 from evaluation import tables
 from evaluation.predict import Predictions, predict
-from evaluation.tables import read_predictions, write_predictions
+from evaluation.tables import write_predictions
+from tests.evaluation.reading import read_predictions
 from tests.evaluation.standins import SmallNet, SmallStore, batches
 
 CLASSES = ("negative", "neutral", "positive")

@@ -51,7 +51,7 @@ def test_a_net_reads_the_features_of_the_encoders_taken_out_of_it():
         )
         torch.testing.assert_close(net(cached).logits, expected)
         for name, encoder in encoders.items():
-            net.encoders.put_back(name, encoder)
+            net.encoders.live[name] = encoder
         torch.testing.assert_close(net(batch).logits, expected)
 
 

@@ -85,7 +85,20 @@ def test_a_table_is_read_and_told_of_as_the_run_reads_it(tmp_path: Path, capsys:
     table = tmp_path / "posts.csv"
     table.write_text("\n".join(["number,tweet,mood", *lines, "x,no more,n/a"]) + "\n")
     columns = ["--id_column", "number", "--text_column", "tweet", "--label_column", "mood"]
-    where = ["--save_dir", tmp_path, "--save_name", "run", "--cache_dir", tmp_path / "cache", "--gpu", -1]
+    more = tmp_path / "more.jsonl"
+    more.write_text("".join(f'{{"number": "m{n}", "tweet": "{text} {n}"}}\n' for n, text in enumerate(words.values())))
+    where = [
+        "--unlabelled_dir",
+        more,
+        "--save_dir",
+        tmp_path,
+        "--save_name",
+        "run",
+        "--cache_dir",
+        tmp_path / "cache",
+        "--gpu",
+        -1,
+    ]
     course = [
         "--net",
         "text",
@@ -106,6 +119,7 @@ def test_a_table_is_read_and_told_of_as_the_run_reads_it(tmp_path: Path, capsys:
     done = run_main("--train_data_dir", table, *columns, *where, *given)
     assert done.code == 0, done.err
     assert "120 with a label (60 bad, 60 good)" in done.out
+    assert "40 labelled, 87 unlabelled, 12 validation and 24 test posts" in done.out  # 84 of the table, "x", two more
     card = (tmp_path / "run" / "best" / "README.md").read_text()
     assert "of a post from its text alone: bad, good (" in card and "text-classification, semi-supervised]" in card
     assert "| text | 24 |" in card

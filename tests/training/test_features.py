@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import BertConfig
 
 from datasets.augment import ViewMaker
 from datasets.features import FeatureCache
@@ -25,9 +26,10 @@ class Sums(nn.Module):
 
     width, layout = 1, Layout(1)
 
-    def __init__(self, pooling: str) -> None:
+    def __init__(self, pooling: str, activation: str) -> None:
         super().__init__()
         self.pooling = pooling
+        self.config = BertConfig(hidden_act=activation)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(B, L) ids and mask to (B, 1)."""
@@ -48,13 +50,19 @@ def store_of(path: Path, texts: tuple[str, ...] = TEXTS, label: str = "negative"
 
 
 def features_of(
-    store: PostStore, tokenizer, cache: Path, rule: str = "none", length: int = 16, pooling: str = "mean"
+    store: PostStore,
+    tokenizer,
+    cache: Path,
+    rule: str = "none",
+    length: int = 16,
+    pooling: str = "mean",
+    activation: str = "gelu",
 ) -> FeatureCache:
     tokens = TokenCache(store, tokenizer, length, cache, rule=rule)
     said = TokenCache(store, tokenizer, length, cache, "paraphrase", rule) if store.has_paraphrase else None
     source = PostSource(store, np.full(len(store), -1), tokens=tokens, paraphrases=said)
     view_maker = ViewMaker((0.5,) * 3, (0.5,) * 3, tokens)
-    return frozen_features("text", Sums(pooling), source, view_maker, 1, cache, torch.device("cpu"))
+    return frozen_features("text", Sums(pooling, activation), source, view_maker, 1, cache, torch.device("cpu"))
 
 
 def test_other_labels_and_a_teacher_leave_the_features_of_texts_and_the_text_itself_does_not(tokenizer, tmp_path):
@@ -78,7 +86,8 @@ def test_texts_that_are_rewritten_cut_or_pooled_otherwise_have_features_of_their
         features_of(store, tokenizer, cache, length=3),
     )
     first = features_of(store, tokenizer, cache, pooling="cls")
-    assert len({plain.path, masked.path, cut.path, first.path}) == 4
+    other = features_of(store, tokenizer, cache, activation="relu")  # the same weights, and another net
+    assert len({plain.path, masked.path, cut.path, first.path, other.path}) == 5
     assert not np.array_equal(first.clean, plain.clean)
     assert not np.array_equal(masked.clean[:2], plain.clean[:2])
     assert np.array_equal(masked.clean[2], plain.clean[2])

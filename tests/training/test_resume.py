@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +98,24 @@ def test_a_resumed_run_reads_the_posts_that_come_next(tmp_path: Path) -> None:
     loader = ToyLoader()
     resumed(tmp_path, loader, epoch=2).train()
     assert loader.steps == list(range(10, 20))
+
+
+def test_a_finished_run_that_is_resumed_is_evaluated_once_more_at_most(tmp_path: Path) -> None:
+    """A signal in the last step is obeyed before the evaluation, which the next run makes up for."""
+    trainer = build(tmp_path, epoch=1)
+    trainer.evaluate = lambda net, step: pytest.fail("the signal comes first")
+    step = trainer.step
+
+    def stopped(number: int, *batches: Any) -> None:
+        step(number, *batches)
+        trainer.stop.number = signal.SIGTERM if number == 9 else None
+
+    trainer.step = stopped  # type: ignore[method-assign]
+    with pytest.raises(SystemExit):
+        trainer.train()
+    for _ in range(3):
+        resumed(tmp_path, epoch=1).train()
+    assert _evaluated(tmp_path) == [10]
 
 
 def test_best_figure_and_patience_survive(tmp_path: Path) -> None:

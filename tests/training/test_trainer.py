@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.toy import POSTS, ToyLoader, ToyNet, build, fingerprint, posts
+from tests.training.toy import POSTS, ToyLoader, ToyNet, build, fingerprint, posts, resumed
 from training.step_log import Diverged
 
 
@@ -111,6 +111,16 @@ def test_too_many_bad_steps_stop_the_run_and_name_the_step(tmp_path: Path) -> No
     assert patient.train().skipped == 4
 
 
+def test_what_has_diverged_is_not_saved_before_the_log_says_so(tmp_path: Path) -> None:
+    """A checkpoint of it would end every run that goes on from it."""
+    trainer = build(tmp_path, ToyLoader(bad_steps=(17, 18, 19)), max_skipped=3, num_log_iter=100)
+    with pytest.raises(Diverged, match="stopped at step 19"):
+        trainer.train()
+    assert [path.name for path in trainer.folder.checkpoints.iterdir()] == ["step-00000010"]
+    sound = resumed(tmp_path, max_skipped=3)
+    assert sound.train().steps == 30
+
+
 @pytest.mark.parametrize("ema_m", [0.0, 0.9])
 def test_without_average_the_weights_themselves_are_evaluated(tmp_path: Path, ema_m: float) -> None:
     trainer = build(tmp_path, ema_m=ema_m, num_eval_iter=4)
@@ -144,7 +154,7 @@ def test_pseudo_label_accuracy_is_that_of_the_accepted_posts_with_known_truth(tm
 def test_waiting_for_data_is_shown_of_every_interval(tmp_path: Path) -> None:
     def slow(start: int, stop: int) -> Any:
         for batch in ToyLoader()(start, stop):
-            time.sleep(0.05)
+            time.sleep(0.15)
             yield batch
 
     build(tmp_path, slow, epoch=1, num_log_iter=2).train()
