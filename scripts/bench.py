@@ -50,7 +50,8 @@ class BenchOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What to measure; auto: CUDA where there is one."""
     only: str = ""
-    """Sections, separated by commas: split, scrd, margin, algorithms, loading, features, store, checkpoint; for CUDA
+    """Sections, separated by commas: split, scrd, margin, memory_order, algorithms, loading, features, store,
+    checkpoint; for CUDA
     throughput, compiled, precision, host_reads, strong_views; on request labelling, crawl; empty: all but these two
     that this device has."""
     repeats: int = 5

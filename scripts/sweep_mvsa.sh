@@ -15,7 +15,7 @@ seeds="1,2,3,4,5"
 
 failed=0
 python scripts/sweep.py --algorithms "$methods" --num_labels "$labels" --seeds "$seeds" --save_dir "$save_dir" -- \
-    --train_data_dir "$posts" --dataset mvsa_single --image_weights "$image_weights" --text_weights "$text_weights" \
+    --train_data_dir "$posts" --image_weights "$image_weights" --text_weights "$text_weights" \
     --freeze image,text --feature_dim 256 --epoch 4 --num_train_iter 100 || failed=$?
 ((failed <= 1)) || exit "$failed" # stopped, or a mistake: there is nothing new to compare
 python scripts/compare.py "$save_dir" --baseline "supervised frozen" --output "$save_dir/comparison"
