@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from datasets.store import PostStore
 from tests.runs import ROOT, TINY, run_main
 from training.command_line import flags, parse
 
@@ -61,7 +62,7 @@ def test_commands_of_scripts_have_the_flags_that_they_use(command):
 
 
 NOT_HERE = (
-    "torchrun", "vit_b16", "cuda", "roberta", "bernice", "saved_models/teacher/teacher", "configs/", "ViT_L16",
+    "torchrun", "vit_b16", "cuda", "roberta", "bernice", "saved_models/teacher", "configs/", "ViT_L16",
     "5_fold_cross", "fine_tune_FI", "test_github", "scripts/bench.py",
 )  # fmt: skip
 """What commands name that need another launcher (two processes: test_main.py), pretrained encoders from a hub, a GPU,
@@ -89,6 +90,8 @@ def write_posts(folder: Path) -> None:
     (published / "labelResultAll.txt").write_text("\n".join(["ID\ttext,image", *lines]) + "\n")
     for row in range(150):
         (published / "data" / f"{row}.txt").write_text(f"{moods[labels[row % 3]]} in street number {row}")
+    (folder / "a_folder_of_images").mkdir()
+    Image.new("RGB", (40, 40), "red").save(folder / "a_folder_of_images" / "red.jpg")
     benchmark = folder / "dataset" / "benchmark" / "Twitter Testing Dataset I"
     (benchmark / "images").mkdir(parents=True)
     for name, colour in (("a", "red"), ("b", "blue")):
@@ -126,7 +129,8 @@ def test_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
         done.append(command)
     assert len(done) >= 12
     assert len((tmp_path / "labelled.csv").read_text().splitlines()) == 151
-    assert (tmp_path / "stores" / "posts" / "store.json").is_file()
+    assert len((tmp_path / "images.csv").read_text().splitlines()) == 2
+    assert len(PostStore(tmp_path / "stores" / "both")) > len(PostStore(tmp_path / "stores" / "posts"))
     assert (tmp_path / "comparison" / "table.md").is_file()
     assert (tmp_path / "sheet.png").stat().st_size > 1000
     assert (tmp_path / "predictions" / "main_5agree.csv").read_text().startswith("NEG,NEU,POS\n")
