@@ -211,11 +211,14 @@ def _arguments(given: Sequence[tuple[str, list[str]]], algorithm: str) -> list[s
 def _bring_together(read: list[tuple[str, list[str]]], given: list[tuple[str, list[str]]]) -> str:
     """The algorithm that the flags `read` from files and those `given` on the command line ask for.
 
-    What files say of it counts only where the command line names none, and is taken out of `read` where it does. The
-    released SCRD is an algorithm with a file and options of its own, that two flags name; `given` then gets both.
+    What files say of it counts only where the command line names none, and is taken out of `read` where it does; of
+    which SCRD it is they may still say. The released one is an algorithm with a file and options of its own, that two
+    flags name; `given` then gets both.
     """
-    if any(spelling == "--algorithm" for spelling, _ in given):
-        read[:] = [item for item in read if item[0] not in ("--algorithm", "--scrd_variant")]
+    named = next((values[-1:] for spelling, values in reversed(given) if spelling == "--algorithm"), None)
+    if named is not None:
+        told = ("--algorithm",) if named == ["scrd"] else ("--algorithm", "--scrd_variant")
+        read[:] = [item for item in read if item[0] not in told]
     last = {spelling: values[-1] if values else "" for spelling, values in read + given}
     algorithm, variant = last.get("--algorithm", RunOptions.algorithm), last.get("--scrd_variant")
     if variant == "released" and algorithm not in ("scrd", RELEASED):

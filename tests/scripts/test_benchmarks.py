@@ -191,6 +191,7 @@ def test_a_variant_s_own_test_images(
     for part, rows in (("train", range(2)), ("test", range(2, 6))):
         lines = ["path,class", *(f"{number}.png,{number % 3}" for number in rows)]
         (home / f"merged_T4SA_{part}.csv").write_text("\n".join(lines) + "\n")
+    del there["benchmark_dir"]  # these images are not a benchmark's
     test_github(VariantTestOptions(model="ViT_L16", root=tmp_path, **there))  # type: ignore[arg-type]
     said = capsys.readouterr().out.splitlines()
     answers = np.load(tmp_path / "predictions" / "ViT_L16_test.npy")
