@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ def frozen_features(
         "posts": posts, "weights": weights_fingerprint(encoder), "modality": name, "views": views, "shown": shown,
         "tokens": encoder.layout.count,
     }  # fmt: skip
-    path = folder / f"features-{name}-{hashlib.sha256(repr(about).encode()).hexdigest()[:16]}"
+    # sorted: the metadata of a file of weights come in another order in every process
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    path = folder / f"features-{name}-{key[:16]}"
     if not FeatureCache.there(path):
         with alone(path):
             if not FeatureCache.there(path):  # another run may have made them meanwhile

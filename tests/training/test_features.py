@@ -16,6 +16,7 @@ from datasets.post_source import PostSource
 from datasets.store import PostStore, StoreWriter
 from datasets.tokens import TokenCache, train_tokenizer
 from nets.layout import Layout
+from tests.datasets.pictures import encoded, scene
 from training.features import frozen_features
 
 TEXTS = ("happy @anna", "sad @bob", "so so")
@@ -91,3 +92,30 @@ def test_texts_that_are_rewritten_cut_or_pooled_otherwise_have_features_of_their
     assert not np.array_equal(first.clean, plain.clean)
     assert not np.array_equal(masked.clean[:2], plain.clean[:2])
     assert np.array_equal(masked.clean[2], plain.clean[2])
+
+
+class Brightness(nn.Module):
+    """Stands for an image encoder: one feature, the mean of the pixels."""
+
+    width, layout = 1, Layout(1)
+
+    def __init__(self, plan: dict[str, object]) -> None:
+        super().__init__()
+        self.plan = plan
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) to (B, 1)."""
+        return image.mean(dim=(1, 2, 3)).unsqueeze(1)
+
+
+def test_features_of_images_go_by_what_the_encoders_file_says_in_whatever_order(tmp_path):
+    store = store_of(tmp_path / "a", image=encoded(scene(40, 40)))
+    source = PostSource(store, np.full(len(store), -1), image_size=32)
+    view_maker = ViewMaker((0.5,) * 3, (0.5,) * 3, None)
+    said = {"mean": "0.5", "std": "0.5", "pad_type": "same"}
+    plans = [{"metadata": said}, {"metadata": dict(reversed(said.items()))}, {"metadata": said | {"pad_type": ""}}]
+    first, again, other = (
+        frozen_features("image", Brightness(plan), source, view_maker, 1, tmp_path, torch.device("cpu")).path
+        for plan in plans
+    )
+    assert first == again != other
