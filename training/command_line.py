@@ -110,6 +110,7 @@ def parse(argv: Sequence[str], under: Path | str | None = None, prog: str = "mai
         _refuse(prog, str(error))
 
     def read_by_tyro(words: Sequence[str], usual: Any = tyro.MISSING_NONPROP) -> Any:
+        """What tyro makes of `words`, over the values `usual`; its errors and its help end the program."""
         return tyro.cli(
             line,
             prog=prog,

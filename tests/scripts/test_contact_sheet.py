@@ -47,3 +47,14 @@ def test_a_kind_that_the_world_lacks_is_refused() -> None:
         draw_sheet(SheetOptions(only="conflict", world=world))
     with pytest.raises(ValueError, match="--count is 0"):
         draw_sheet(SheetOptions(count=0))
+
+
+def test_a_folder_in_the_files_place_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "sheet.png").mkdir()
+    command = [sys.executable, "scripts/contact_sheet.py", "--count", "1", "--output", str(tmp_path / "sheet.png")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert (
+        done.stderr.startswith(f"contact_sheet.py: {tmp_path / 'sheet.png'}: Is a directory")
+        and "Trace" not in done.stderr
+    )
